@@ -1,0 +1,6 @@
+//! Sidegate, the governed MCP door to a PSA.
+
+pub mod clock;
+pub mod metrics;
+pub mod secret;
+pub mod units;

@@ -1,0 +1,287 @@
+//! Every metric family of the process, registered once and present from the start.
+//!
+//! Label values are closed sets declared here; nothing that a caller sends may
+//! become a label (Prometheus naming, bounded cardinality).
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// How a request ended, as `sidegate_requests_total{outcome}` counts it.
+pub const OUTCOMES: [&str; 9] =
+    ["ok", "tool_error", "denied", "fault", "refused", "cancelled", "timeout", "unavailable", "unknown"];
+
+/// Why a caller was refused before its message was read.
+pub const AUTH_REASONS: [&str; 34] = [
+    "missing_token",
+    "malformed_authorization",
+    "host_not_allowed",
+    "origin_not_allowed",
+    "unknown_issuer",
+    "not_bound",
+    "disabled",
+    "keys_unavailable",
+    "roster_stale",
+    "too_large",
+    "malformed",
+    "algorithm",
+    "type",
+    "critical_header",
+    "embedded_key",
+    "unknown_key",
+    "key_mismatch",
+    "signature",
+    "issuer",
+    "audience",
+    "expired",
+    "not_yet_valid",
+    "missing_expiry",
+    "missing_issued_at",
+    "too_old",
+    "issued_in_future",
+    "missing_subject",
+    "missing_audience",
+    "missing_issuer",
+    "confirmation",
+    "claim_type",
+    "duplicate_member",
+    "key_unusable",
+    "other",
+];
+
+const LATENCY_BUCKETS: [f64; 13] =
+    [0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 30.0];
+
+/// Handles to all families. One instance a process (or a test world).
+pub struct Metrics {
+    registry: Registry,
+    /// Requests on the MCP endpoint by outcome, one of [`OUTCOMES`].
+    pub requests: IntCounterVec,
+    /// Refusals before the message was read, by one of [`AUTH_REASONS`].
+    pub auth_refusals: IntCounterVec,
+    /// Seconds from sending a call to the PSA until its answer was read.
+    pub upstream_seconds: Histogram,
+    /// Answers of the PSA by status class (`2xx`, `3xx`, `4xx`, `5xx`) or `none`.
+    pub upstream_responses: IntCounterVec,
+    /// PSA keys minted, by `ok` or `error`.
+    pub key_mints: IntCounterVec,
+    /// PSA keys revoked or swept, by `revoked` or `swept`.
+    pub key_removals: IntCounterVec,
+    /// Fetches of an issuer's key set, by `ok` or `error`.
+    pub jwks_refreshes: IntCounterVec,
+    /// Lookups of verified claims, by `hit` or `miss`.
+    pub token_cache: IntCounterVec,
+    /// Requests being worked on now.
+    pub in_flight: IntGauge,
+    /// Audit records accepted and not yet written.
+    pub audit_queue: IntGauge,
+    /// Audit records written, by `intent` or `event`.
+    pub audit_records: IntCounterVec,
+    /// Failed attempts to write audit records.
+    pub audit_failures: IntCounter,
+    /// Seconds since the catalogue in use was fetched from the PSA.
+    pub catalog_age: Gauge,
+    /// Entries that the catalogue in use offers.
+    pub catalog_entries: IntGauge,
+    /// The catalogue in use, 1 for its `hash`.
+    pub catalog_info: IntGaugeVec,
+    /// Fetches of the catalogue, by `ok` or `error`.
+    pub catalog_refreshes: IntCounterVec,
+    /// 1 while `/readyz` answers 200.
+    pub ready: IntGauge,
+}
+
+impl Metrics {
+    /// Registers all families, each with all its label values at zero.
+    ///
+    /// # Panics
+    /// Only when two families above share a name, which every start would show.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, label: &str, values: &[&str]| {
+            let family = IntCounterVec::new(Opts::new(name, help), &[label]).expect("a valid name");
+            for value in values {
+                family.with_label_values(&[*value]);
+            }
+            register(&registry, family)
+        };
+        let gauge =
+            |name: &str, help: &str| register(&registry, IntGauge::new(name, help).expect("a valid name"));
+        let ok_or_error = ["ok", "error"];
+        let built = IntGaugeVec::new(
+            Opts::new("sidegate_build_info", "The version that runs, always 1."),
+            &["version"],
+        )
+        .expect("a valid name");
+        built.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        register(&registry, built);
+        let catalog_age = register(
+            &registry,
+            Gauge::new(
+                "sidegate_catalog_age_seconds",
+                "Seconds since the catalogue in use was fetched from the PSA; NaN before the first.",
+            )
+            .expect("a valid name"),
+        );
+        catalog_age.set(f64::NAN);
+        let catalog_info = IntGaugeVec::new(
+            Opts::new("sidegate_catalog_info", "The catalogue in use, always 1; none before the first."),
+            &["hash"],
+        )
+        .expect("a valid name");
+        catalog_info.with_label_values(&["none"]).set(1);
+        Self {
+            requests: counters(
+                "sidegate_requests_total",
+                "Requests on the MCP endpoint by outcome.",
+                "outcome",
+                &OUTCOMES,
+            ),
+            auth_refusals: counters(
+                "sidegate_auth_refusals_total",
+                "Requests refused before their message was read, by reason.",
+                "reason",
+                &AUTH_REASONS,
+            ),
+            upstream_seconds: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "sidegate_upstream_request_duration_seconds",
+                        "Time from sending a call to the PSA until its answer was read.",
+                    )
+                    .buckets(LATENCY_BUCKETS.to_vec()),
+                )
+                .expect("sorted buckets"),
+            ),
+            upstream_responses: counters(
+                "sidegate_upstream_responses_total",
+                "Answers of the PSA by status class, none where there was no answer.",
+                "class",
+                &["2xx", "3xx", "4xx", "5xx", "none"],
+            ),
+            key_mints: counters(
+                "sidegate_key_mints_total",
+                "PSA keys minted by outcome.",
+                "outcome",
+                &ok_or_error,
+            ),
+            key_removals: counters(
+                "sidegate_key_removals_total",
+                "PSA keys revoked or swept.",
+                "kind",
+                &["revoked", "swept"],
+            ),
+            jwks_refreshes: counters(
+                "sidegate_jwks_refreshes_total",
+                "Fetches of issuers' key sets by outcome.",
+                "outcome",
+                &ok_or_error,
+            ),
+            token_cache: counters(
+                "sidegate_token_cache_lookups_total",
+                "Lookups of verified claims by result.",
+                "result",
+                &["hit", "miss"],
+            ),
+            in_flight: gauge("sidegate_requests_in_flight", "Requests being worked on now."),
+            audit_queue: gauge("sidegate_audit_queue_records", "Audit records accepted and not yet written."),
+            audit_records: counters(
+                "sidegate_audit_records_total",
+                "Audit records written by kind.",
+                "record",
+                &["intent", "event"],
+            ),
+            audit_failures: register(
+                &registry,
+                IntCounter::new(
+                    "sidegate_audit_write_failures_total",
+                    "Failed attempts to write audit records.",
+                )
+                .expect("a valid name"),
+            ),
+            catalog_age,
+            catalog_entries: gauge("sidegate_catalog_entries", "Entries that the catalogue in use offers."),
+            catalog_info: register(&registry, catalog_info),
+            catalog_refreshes: counters(
+                "sidegate_catalog_refreshes_total",
+                "Fetches of the catalogue by outcome.",
+                "outcome",
+                &ok_or_error,
+            ),
+            ready: gauge("sidegate_ready", "1 while the readiness probe answers 200."),
+            registry,
+        }
+    }
+
+    /// All families in Prometheus text format 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing into memory fails only for a family without a metric, which is then left out.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Counts one refusal; a reason outside [`AUTH_REASONS`] counts as `other`.
+    pub fn refuse(&self, reason: &str) {
+        let reason = if AUTH_REASONS.contains(&reason) { reason } else { "other" };
+        self.auth_refusals.with_label_values(&[reason]).inc();
+    }
+
+    /// Says which catalogue is in use: the first 12 hex digits of its SHA-256.
+    pub fn catalog_is(&self, hash: &str) {
+        self.catalog_info.reset();
+        self.catalog_info.with_label_values(&[hash.get(..12).unwrap_or(hash)]).set(1);
+    }
+
+    /// Counts one answer of the PSA by the class of `status`.
+    pub fn answered(&self, status: u16) {
+        let class = match status {
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            500..=599 => "5xx",
+            _ => "none",
+        };
+        self.upstream_responses.with_label_values(&[class]).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, family: C) -> C {
+    registry.register(Box::new(family.clone())).expect("each family has a name of its own");
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_and_label_value_is_there_before_the_first_request() {
+        let text = Metrics::new().render();
+        for line in [
+            "sidegate_requests_total{outcome=\"denied\"} 0",
+            "sidegate_auth_refusals_total{reason=\"expired\"} 0",
+            "sidegate_key_mints_total{outcome=\"ok\"} 0",
+            "sidegate_token_cache_lookups_total{result=\"hit\"} 0",
+            "sidegate_upstream_request_duration_seconds_count 0",
+            "sidegate_audit_queue_records 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing from\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_nobody_declared_counts_as_other() {
+        let metrics = Metrics::new();
+        metrics.refuse("made up by a caller");
+        assert!(metrics.render().contains("sidegate_auth_refusals_total{reason=\"other\"} 1"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Sidegate as others see it: its rooms through their public doors, on real parts.
+
+mod architecture;
