@@ -1,0 +1,154 @@
+//! What can be asked and what can be answered, free of any revision.
+//!
+//! A revision turns its wire form into an [`Ask`] and a [`Reply`] into its wire form; the gate sees only these.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::fault::clip;
+
+/// What a client says about itself. Not verified: for records, never for a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// At most 128 characters.
+    pub name: Option<String>,
+    /// At most 128 characters.
+    pub version: Option<String>,
+}
+
+impl ClientInfo {
+    /// Reads an `Implementation` object; what is not a text is left out.
+    pub(super) fn read(implementation: &Map<String, Value>) -> Self {
+        let text = |key: &str| {
+            implementation.get(key).and_then(Value::as_str).map(|text| clip(text, 128).to_owned())
+        };
+        Self { name: text("name"), version: text("version") }
+    }
+}
+
+/// What a client wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// The legacy handshake; `requested` is the revision the client would like to speak.
+    Initialize {
+        requested: String,
+    },
+    /// Which revisions and capabilities there are.
+    Discover,
+    Ping,
+    /// `cursor` is always `None` for now: the listing is one page, and a cursor never issued is refused on decoding.
+    ListTools {
+        cursor: Option<String>,
+    },
+    CallTool {
+        name: String,
+        /// Always an object; `{}` where the client sent none.
+        arguments: Value,
+        /// A string or an integer.
+        progress_token: Option<Value>,
+    },
+    /// Any notification, or a response: accepted, nothing to do.
+    Notice,
+}
+
+impl Ask {
+    /// The method's name, or `notification`: a bounded label.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Initialize { .. } => "initialize",
+            Self::Discover => "server/discover",
+            Self::Ping => "ping",
+            Self::ListTools { .. } => "tools/list",
+            Self::CallTool { .. } => "tools/call",
+            Self::Notice => "notification",
+        }
+    }
+
+    /// The tool that a call names; it need not exist.
+    pub fn tool(&self) -> Option<&str> {
+        match self {
+            Self::CallTool { name, .. } => Some(name),
+            Self::Initialize { .. } | Self::Discover | Self::Ping | Self::ListTools { .. } | Self::Notice => {
+                None
+            }
+        }
+    }
+}
+
+/// A tool's result.
+#[derive(Debug, Clone)]
+pub struct ToolAnswer {
+    pub text: String,
+    /// An object when present.
+    pub structured: Option<Box<RawValue>>,
+    pub is_error: bool,
+}
+
+/// What is answered.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    Initialized {
+        instructions: &'static str,
+    },
+    Discovered {
+        instructions: &'static str,
+    },
+    Pong,
+    /// The JSON array of tools, as it is listed.
+    Tools(Arc<RawValue>),
+    Tool(ToolAnswer),
+}
+
+/// Every request method that some revision of the protocol defines, served here or not: the bounded set of names that
+/// may stand in a record or a label although the request was refused.
+const REQUESTS: &[&str] = &[
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "completion/complete",
+    "logging/setLevel",
+    "tasks/get",
+    "tasks/update",
+    "tasks/cancel",
+    "tasks/list",
+    "tasks/result",
+];
+
+/// The same name as a constant if it is a request method of the protocol.
+pub(super) fn known_request(method: &str) -> Option<&'static str> {
+    REQUESTS.iter().copied().find(|known| *known == method)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_fill_the_record_with_its_name() {
+        let long = json!({ "name": "ä".repeat(1000), "version": 7 });
+        let info = ClientInfo::read(long.as_object().unwrap());
+        assert_eq!(info.name.unwrap().chars().count(), 128);
+        assert_eq!(info.version, None);
+    }
+
+    #[test]
+    fn only_a_call_names_a_tool() {
+        let call = Ask::CallTool { name: "x".into(), arguments: json!({}), progress_token: None };
+        assert_eq!(call.tool(), Some("x"));
+        assert_eq!(Ask::ListTools { cursor: None }.tool(), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! A protocol revision is a record; the revisions are a table, newest first. [`decode`] finds the row a message
+//! belongs to and reads it; the row writes the answer.
+//!
+//! To add a revision: one file beside `v2025_11_25.rs` that states what it changes, and one row in [`REVISIONS`].
+//! No other room may name a revision. Knows nothing of HTTP but header texts and status numbers.
+
+mod ask;
+mod header;
+mod legacy;
+mod modern;
+mod outcome;
+mod v2025_06_18;
+mod v2025_11_25;
+mod v2026_07_28;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use self::ask::Method;
+use self::outcome::Outcome;
+use super::fault::Fault;
+use super::message::{Ask, ClientInfo, Reply, known_request};
+use super::rpc::{self, Id, Message};
+
+/// The name this server gives itself; its version is the crate's.
+pub const SERVER_NAME: &str = "sidegate";
+
+/// The protocol headers of one POST, looked up case-insensitively by the caller; white space around a value does not
+/// matter (RFC 9110 section 5.5).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Headers<'a> {
+    /// `MCP-Protocol-Version`
+    pub protocol_version: Option<&'a str>,
+    /// `Mcp-Method`
+    pub method: Option<&'a str>,
+    /// `Mcp-Name`
+    pub name: Option<&'a str>,
+}
+
+/// What a client's leaving means for its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// Leaving is how a client cancels.
+    Cancel,
+    /// Leaving means nothing; the work goes on.
+    Detach,
+}
+
+/// The two ways to agree on a revision; the terms are the specification's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// A handshake, then a header that names its result.
+    Legacy,
+    /// Each request carries its own metadata and depends on no other.
+    Modern,
+}
+
+/// How an error is written that answers no readable id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nameless {
+    /// `"id": null` (JSON-RPC 2.0 section 5).
+    Null,
+    /// No member at all: the revision's schema allows an id to be absent, and forbids null.
+    Omitted,
+}
+
+/// One revision of the protocol: a row.
+pub struct Revision {
+    pub name: &'static str,
+    pub era: Era,
+    pub on_disconnect: OnDisconnect,
+    /// The requests that are served.
+    methods: &'static [Method],
+    /// Request methods whose named parameter is mirrored in `Mcp-Name`.
+    mirrored: &'static [(&'static str, &'static str)],
+    nameless: Nameless,
+    /// The HTTP status of an error that answers a request.
+    status: fn(&Fault) -> u16,
+    /// A reply as this revision's result; `None` where the revision has no such reply.
+    outcome: for<'a> fn(&Revision, &'a Reply) -> Option<Outcome<'a>>,
+}
+
+/// Every revision served, newest first.
+pub static REVISIONS: &[&Revision] =
+    &[&v2026_07_28::REVISION, &v2025_11_25::REVISION, &v2025_06_18::REVISION];
+
+/// A message that was understood.
+#[derive(Debug)]
+pub struct Decoded {
+    /// For a handshake: the revision that was agreed on.
+    pub revision: &'static Revision,
+    /// `None`: a notification or a response, answered with 202 and no body.
+    pub id: Option<Id>,
+    pub ask: Ask,
+    pub client: ClientInfo,
+}
+
+/// A message that was not; `revision` writes the answer.
+#[derive(Debug)]
+pub struct Rejected {
+    pub revision: &'static Revision,
+    pub id: Option<Id>,
+    /// Only a method name that the protocol defines: safe as a label.
+    pub method: Option<String>,
+    pub fault: Fault,
+}
+
+/// What an era's front end finds out about a message before its parameters are read.
+type Admitted = Result<(&'static Revision, ClientInfo), (&'static Revision, Fault)>;
+
+/// Reads one POST body. The body's claim decides the era, before the method and before the header: a request that
+/// carries its own metadata is modern whatever it asks for, and a header that names a modern revision never lets a
+/// request without that metadata pass as a legacy one.
+pub fn decode(headers: &Headers<'_>, body: &[u8]) -> Result<Decoded, Box<Rejected>> {
+    let headers = headers.trimmed();
+    let (id, method, params) = match rpc::read(body) {
+        Ok(Message::Request { id, method, params }) => (Some(id), method, params),
+        Ok(Message::Notification { method, params }) => (None, method, params),
+        Ok(Message::Response) => return response(&headers),
+        Ok(Message::Batch(_)) => {
+            let fault = Fault::InvalidRequest("send one message a POST, not an array".into());
+            return Err(reject(by_header(&headers), None, None, fault));
+        }
+        Err(malformed) => return Err(reject(by_header(&headers), malformed.id, None, malformed.fault)),
+    };
+    let known = known_request(&method);
+    let admitted = if modern::claims(&params) || headers.era() == Some(Era::Modern) {
+        modern::admit(&headers, id.is_some(), &method, &params)
+    } else {
+        legacy::admit(&headers, &method, &params)
+    };
+    let (revision, client) = match admitted {
+        Ok(admitted) => admitted,
+        Err((revision, fault)) => return Err(reject(revision, id, known, fault)),
+    };
+    if id.is_none() {
+        return match known {
+            Some(name) => {
+                let fault = Fault::InvalidRequest(format!("{name} is a request and needs an id"));
+                Err(reject(revision, None, known, fault))
+            }
+            None => Ok(Decoded { revision, id, ask: Ask::Notice, client }),
+        };
+    }
+    match ask::read(revision.methods, &method, params) {
+        Ok(ask) => {
+            let revision = match &ask {
+                Ask::Initialize { requested } => legacy::negotiate(requested),
+                Ask::Discover | Ask::Ping | Ask::ListTools { .. } | Ask::CallTool { .. } | Ask::Notice => {
+                    revision
+                }
+            };
+            Ok(Decoded { revision, id, ask, client })
+        }
+        Err(fault) => Err(reject(revision, id, known, fault)),
+    }
+}
+
+/// A response answers nothing, since this server asks nothing; only the legacy era lets one be posted.
+fn response(headers: &Headers<'_>) -> Result<Decoded, Box<Rejected>> {
+    if headers.era() == Some(Era::Modern) {
+        let fault = Fault::InvalidRequest("responses cannot be posted in this revision".into());
+        return Err(reject(by_header(headers), None, None, fault));
+    }
+    match legacy::admit(headers, "", &Map::new()) {
+        Ok((revision, client)) => Ok(Decoded { revision, id: None, ask: Ask::Notice, client }),
+        Err((revision, fault)) => Err(reject(revision, None, None, fault)),
+    }
+}
+
+fn reject(
+    revision: &'static Revision,
+    id: Option<Id>,
+    method: Option<&'static str>,
+    fault: Fault,
+) -> Box<Rejected> {
+    Box::new(Rejected { revision, id, method: method.map(str::to_owned), fault })
+}
+
+fn of_era(era: Era) -> impl DoubleEndedIterator<Item = &'static Revision> {
+    REVISIONS.iter().copied().filter(move |revision| revision.era == era)
+}
+
+fn newest(era: Era) -> &'static Revision {
+    of_era(era).next().expect("the table has a row of each era; a test sees to it")
+}
+
+/// What a legacy request without a header is taken for.
+fn oldest(era: Era) -> &'static Revision {
+    of_era(era).next_back().expect("the table has a row of each era; a test sees to it")
+}
+
+fn named(era: Era, name: &str) -> Option<&'static Revision> {
+    of_era(era).find(|revision| revision.name == name)
+}
+
+/// Who answers a body that cannot be read: the revision its header names, else the oldest.
+fn by_header(headers: &Headers<'_>) -> &'static Revision {
+    let name = headers.protocol_version.unwrap_or_default();
+    named(Era::Modern, name).or_else(|| named(Era::Legacy, name)).unwrap_or_else(|| oldest(Era::Legacy))
+}
+
+impl Revision {
+    /// The response to a request, as JSON. A reply this revision has no words for becomes an internal error.
+    pub fn encode(&self, id: &Id, reply: &Reply) -> Vec<u8> {
+        match (self.outcome)(self, reply) {
+            Some(outcome) => outcome::response(id, &outcome),
+            None => self.encode_fault(Some(id), &Fault::Internal).1,
+        }
+    }
+
+    /// The HTTP status and the JSON-RPC error. Without an id the status is always an error: it may answer a
+    /// notification, for which the status is the only answer there is.
+    pub fn encode_fault(&self, id: Option<&Id>, fault: &Fault) -> (u16, Vec<u8>) {
+        let status = (self.status)(fault);
+        let status = if id.is_none() && status < 400 { 400 } else { status };
+        let null = match self.nameless {
+            Nameless::Null => true,
+            Nameless::Omitted => false,
+        };
+        (status, outcome::error(id, null, fault, data(fault)))
+    }
+}
+
+/// What a client may read by machine, for the faults whose remedy needs it.
+fn data(fault: &Fault) -> Option<Value> {
+    match fault {
+        Fault::UnsupportedVersion { requested } => {
+            let supported: Vec<&str> = of_era(Era::Modern).map(|revision| revision.name).collect();
+            Some(serde_json::json!({ "supported": supported, "requested": requested }))
+        }
+        Fault::MissingCapability { required } => {
+            Some(serde_json::json!({ "requiredCapabilities": required }))
+        }
+        Fault::Parse(_)
+        | Fault::InvalidRequest(_)
+        | Fault::MethodNotFound(_)
+        | Fault::InvalidParams(_)
+        | Fault::InvalidEnvelope(_)
+        | Fault::HeaderMismatch(_)
+        | Fault::Internal => None,
+    }
+}
+
+/// Two revisions are the same if they have the same name.
+impl PartialEq for Revision {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Revision").field(&self.name).finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! The JSON of responses: every member that a result of some revision may have, and the envelope around it.
+//!
+//! Borrowed and written straight to bytes, since this runs on every call. Which members a result has is the
+//! revision's business.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::SERVER_NAME;
+use crate::mcp::fault::Fault;
+use crate::mcp::rpc::Id;
+
+/// A result; what is `None` is not written.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outcome<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol_version: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supported_versions: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_info: Option<ServerInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<[Content<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structured_content: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_error: Option<bool>,
+    /// Milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<&'static str>,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+}
+
+/// One block of content.
+#[derive(Serialize)]
+pub(super) struct Content<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn text(text: &'a str) -> Self {
+        Self { kind: "text", text }
+    }
+}
+
+/// This server, as an `Implementation` object.
+#[derive(Serialize)]
+pub(super) struct ServerInfo {
+    name: &'static str,
+    title: &'static str,
+    version: &'static str,
+}
+
+impl ServerInfo {
+    pub(super) const OURS: Self =
+        Self { name: SERVER_NAME, title: "Sidegate", version: env!("CARGO_PKG_VERSION") };
+}
+
+/// What a result says beside itself.
+#[derive(Serialize)]
+pub(super) struct Meta {
+    #[serde(rename = "io.modelcontextprotocol/serverInfo")]
+    pub server_info: ServerInfo,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    jsonrpc: &'static str,
+    id: &'a Id,
+    result: &'a Outcome<'a>,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Option<&'a Id>>,
+    error: Body,
+}
+
+#[derive(Serialize)]
+struct Body {
+    code: i64,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+/// A successful response.
+pub(super) fn response(id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
+    let text = outcome.content.as_ref().map_or(0, |[content]| content.text.len());
+    // The structured form of a result is about as long as its text, and quotes in the text are escaped.
+    let room = 256 + text + text / 8 + if outcome.structured_content.is_some() { text } else { 0 };
+    bytes(&Response { jsonrpc: "2.0", id, result: outcome }, room)
+}
+
+/// An error response; `null` says whether an absent id is written as null or left out.
+pub(super) fn error(id: Option<&Id>, null: bool, fault: &Fault, data: Option<Value>) -> Vec<u8> {
+    let id = match id {
+        Some(id) => Some(Some(id)),
+        None => null.then_some(None),
+    };
+    let error = Body { code: fault.code(), message: fault.to_string(), data };
+    bytes(&Failure { jsonrpc: "2.0", id, error }, 256)
+}
+
+fn bytes(value: &impl Serialize, room: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(room);
+    serde_json::to_writer(&mut out, value)
+        .expect("a Vec takes every write, and these types have no map whose keys are not strings");
+    out
+}

@@ -1,0 +1,52 @@
+//! 2026-07-28. Against its predecessor: no handshake and no ping, discovery instead; metadata in each request,
+//! mirrored in headers; 404 for an unknown method; leaving cancels; results say what they are, who made them and how
+//! long they keep.
+
+use super::outcome::{Meta, Outcome, ServerInfo};
+use super::{Era, OnDisconnect, Revision, ask, legacy, of_era, v2025_11_25};
+use crate::mcp::fault::Fault;
+use crate::mcp::message::Reply;
+
+pub(super) const REVISION: Revision = Revision {
+    name: "2026-07-28",
+    era: Era::Modern,
+    on_disconnect: OnDisconnect::Cancel,
+    methods: &[ask::DISCOVER, ask::LIST_TOOLS, ask::CALL_TOOL],
+    mirrored: &[("tools/call", "name"), ("prompts/get", "name"), ("resources/read", "uri")],
+    status,
+    outcome,
+    ..v2025_11_25::REVISION
+};
+
+/// How long a client may keep the listing and the discovery, in milliseconds. Both are the same for every caller
+/// until the server is replaced, hence `public`.
+const KEEP: u32 = 300_000;
+
+fn status(fault: &Fault) -> u16 {
+    if matches!(fault, Fault::MethodNotFound(_)) { 404 } else { legacy::status(fault) }
+}
+
+fn outcome<'a>(revision: &Revision, reply: &'a Reply) -> Option<Outcome<'a>> {
+    let complete = |outcome: Outcome<'a>| Outcome {
+        result_type: Some("complete"),
+        meta: Some(Meta { server_info: ServerInfo::OURS }),
+        ..outcome
+    };
+    let cached = |outcome: Outcome<'a>| Outcome {
+        ttl_ms: Some(KEEP),
+        cache_scope: Some("public"),
+        ..complete(outcome)
+    };
+    match reply {
+        Reply::Initialized { .. } | Reply::Pong => None,
+        Reply::Discovered { instructions } => Some(cached(Outcome {
+            supported_versions: Some(of_era(Era::Modern).map(|revision| revision.name).collect()),
+            capabilities: Some(serde_json::json!({ "tools": {} })),
+            instructions: Some(instructions),
+            ..Outcome::default()
+        })),
+        Reply::Tools(_) => legacy::outcome(revision, reply).map(cached),
+        Reply::Tool(answer) => legacy::outcome(revision, reply)
+            .map(|outcome| complete(Outcome { structured_content: answer.structured.as_deref(), ..outcome })),
+    }
+}
