@@ -4,4 +4,5 @@ pub mod clock;
 pub mod mcp;
 pub mod metrics;
 pub mod secret;
+pub mod tool;
 pub mod units;

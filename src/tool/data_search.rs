@@ -1,0 +1,45 @@
+//! The PSA's search over its records, as it is declared where the registry does not tell of it.
+//!
+//! Knows no rules: whether it may be called is for the catalogue to say.
+
+use serde_json::{Value, json};
+
+use super::effect::Effect;
+use super::entry::{Entry, Param, Place};
+use super::rest::Verb;
+
+pub(super) const VERB: Verb = Verb::Get;
+pub(super) const PATH: &str = "/api/v1/search";
+
+/// The declared default of `GET /api/v1/search`.
+pub(super) fn built_in() -> Entry {
+    let param = |name: &str, required: bool, schema: Value| Param {
+        name: name.to_owned(),
+        place: Place::Query,
+        required,
+        description: None,
+        schema,
+    };
+    Entry {
+        id: "get-_api_v1_search".into(),
+        verb: VERB,
+        path: PATH.into(),
+        display_name: "Search business data".into(),
+        summary: "Full-text search over the PSA's records".into(),
+        description: None,
+        tags: vec!["Search".into()],
+        approval_required: false,
+        params: vec![
+            param("query", true, json!({"type": "string"})),
+            param("types", false, json!({"type": "array", "items": {"type": "string"}})),
+            param("limit", false, json!({"type": "integer"})),
+            param("cursor", false, json!({"type": "string"})),
+            param("sort", false, json!({"type": "string", "enum": ["relevance", "recent"]})),
+        ],
+        body_schema: None,
+        response_schema: None,
+        examples: Vec::new(),
+        playbooks: Vec::new(),
+        effect: Effect::Read,
+    }
+}
