@@ -1,6 +1,7 @@
 //! Sidegate, the governed MCP door to a PSA.
 
 pub mod clock;
+pub mod identity;
 pub mod mcp;
 pub mod metrics;
 pub mod secret;

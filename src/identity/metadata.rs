@@ -1,0 +1,179 @@
+//! Where a client without a token finds its way: protected-resource metadata (RFC 9728) and the
+//! `WWW-Authenticate` challenge (RFC 6750 section 3). All of it derives from one identifier.
+
+use serde_json::{Value, json};
+
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// The protected resource: the MCP endpoint under its public URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    identifier: String,
+    metadata_url: String,
+}
+
+impl Resource {
+    /// `base` is the public URL (`https://host:port/prefix`; a trailing slash is dropped),
+    /// `mcp_path` the endpoint's path below it (`/api/mcp`).
+    pub fn new(base: &str, mcp_path: &str) -> Self {
+        let base = base.trim_end_matches('/');
+        let identifier = format!("{base}{}", path(mcp_path));
+        let authority = base.find("://").map_or(0, |scheme| scheme + 3);
+        let origin =
+            base.get(authority..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| authority + at);
+        let (origin, below) = identifier.split_at_checked(origin).unwrap_or((&identifier, ""));
+        let metadata_url = format!("{origin}{WELL_KNOWN}{below}");
+        Self { identifier, metadata_url }
+    }
+
+    /// The resource identifier: what clients send as `resource` and tokens carry as `aud`.
+    pub fn identifier(&self) -> &str {
+        &self.identifier
+    }
+
+    /// Where the metadata is: the well-known path inserted before the resource's own (RFC 9728 section 3.1).
+    pub fn metadata_url(&self) -> String {
+        self.metadata_url.clone()
+    }
+
+    /// The metadata document (RFC 9728 section 2) with the tenant's trusted `issuers`.
+    pub fn metadata(&self, issuers: &[String]) -> Value {
+        json!({
+            "resource": self.identifier,
+            "authorization_servers": issuers,
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Sidegate",
+        })
+    }
+
+    /// A `WWW-Authenticate` value in visible ASCII, with `error` as (code, description) where a token was sent.
+    pub fn challenge(&self, error: Option<(&str, &str)>) -> String {
+        let mut value = format!("Bearer resource_metadata=\"{}\"", quoted(&self.metadata_url));
+        if let Some((code, description)) = error {
+            value.push_str(&format!(
+                ", error=\"{}\", error_description=\"{}\"",
+                plain(code),
+                plain(description)
+            ));
+        }
+        value
+    }
+}
+
+/// The paths that serve the metadata: the root one, and the one with `mcp_path` inserted.
+pub fn metadata_paths(mcp_path: &str) -> [String; 2] {
+    [WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}{}", path(mcp_path))]
+}
+
+/// `written` with one leading and no trailing slash; nothing for the root.
+fn path(written: &str) -> String {
+    let trimmed = written.trim_matches('/');
+    if trimmed.is_empty() { String::new() } else { format!("/{trimmed}") }
+}
+
+/// The inside of a quoted-string (RFC 9110 section 5.6.4); what no header may hold is left out.
+fn quoted(text: &str) -> String {
+    let mut inside = String::with_capacity(text.len());
+    for char in text.chars().filter(|char| matches!(char, ' '..='~')) {
+        if matches!(char, '"' | '\\') {
+            inside.push('\\');
+        }
+        inside.push(char);
+    }
+    inside
+}
+
+/// `text` in the characters that RFC 6750 section 3 allows in `error` and `error_description`,
+/// which have neither quotes nor backslashes.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|char| match char {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => char,
+            _ => '?',
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_well_known_path_is_inserted_before_the_path_of_the_resource() {
+        for (base, path, identifier, metadata) in [
+            (
+                "https://gate.example",
+                "/api/mcp",
+                "https://gate.example/api/mcp",
+                "https://gate.example/.well-known/oauth-protected-resource/api/mcp",
+            ),
+            (
+                "https://gate.example:8443/",
+                "api/mcp/",
+                "https://gate.example:8443/api/mcp",
+                "https://gate.example:8443/.well-known/oauth-protected-resource/api/mcp",
+            ),
+            (
+                "https://gate.example/ai/x/",
+                "/mcp",
+                "https://gate.example/ai/x/mcp",
+                "https://gate.example/.well-known/oauth-protected-resource/ai/x/mcp",
+            ),
+            (
+                "https://[::1]:8443",
+                "/",
+                "https://[::1]:8443",
+                "https://[::1]:8443/.well-known/oauth-protected-resource",
+            ),
+        ] {
+            let resource = Resource::new(base, path);
+            assert_eq!(resource.identifier(), identifier);
+            assert_eq!(resource.metadata_url(), metadata);
+        }
+    }
+
+    #[test]
+    fn the_document_names_the_resource_and_its_issuers() {
+        let document =
+            Resource::new("https://g.example", "/api/mcp").metadata(&["https://idp.example".into()]);
+        assert_eq!(
+            document,
+            json!({
+                "resource": "https://g.example/api/mcp",
+                "authorization_servers": ["https://idp.example"],
+                "bearer_methods_supported": ["header"],
+                "resource_name": "Sidegate",
+            })
+        );
+    }
+
+    #[test]
+    fn the_document_is_served_at_the_root_and_at_the_inserted_path() {
+        assert_eq!(
+            metadata_paths("/api/mcp"),
+            ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/api/mcp"]
+        );
+    }
+
+    #[test]
+    fn a_challenge_names_the_metadata_and_the_error_where_there_is_one() {
+        let resource = Resource::new("https://g.example", "/api/mcp");
+        let metadata =
+            "Bearer resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/api/mcp\"";
+        assert_eq!(resource.challenge(None), metadata);
+        assert_eq!(
+            resource.challenge(Some(("invalid_token", "the token has expired"))),
+            format!("{metadata}, error=\"invalid_token\", error_description=\"the token has expired\"")
+        );
+    }
+
+    #[test]
+    fn no_description_breaks_out_of_its_quotes_or_its_header() {
+        let challenge =
+            Resource::new("https://g.example", "/m").challenge(Some(("invalid_token", "a\"b\\c\r\nd\u{e9}")));
+        assert!(challenge.ends_with("error_description=\"a'b/c??d?\""), "{challenge}");
+        assert_eq!(quoted("a\"b\\c\r\n"), "a\\\"b\\\\c");
+    }
+}

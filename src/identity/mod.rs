@@ -1,0 +1,16 @@
+//! Who is calling: tokens become claims, claims become a caller. Pure: keys and the time are
+//! handed in. This room knows no other room, no network and no store.
+
+mod claims;
+mod fault;
+mod json;
+mod jwk;
+pub mod metadata;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod token;
+pub mod trust;
+
+pub use metadata::{Resource, metadata_paths};
+pub use token::{Claims, Peeked, Rules, TokenFault, VerifyKey};
+pub use trust::{AgentBinding, Caller, Trust, TrustFault, TrustedIssuer, caller};
