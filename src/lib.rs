@@ -4,6 +4,7 @@ pub mod clock;
 pub mod identity;
 pub mod mcp;
 pub mod metrics;
+pub mod policy;
 pub mod secret;
 pub mod tool;
 pub mod units;
