@@ -1,0 +1,202 @@
+//! The `[psa]` section: its keys, their defaults, and what can be wrong with them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::secret::Secret;
+use crate::units::{Size, Span};
+
+/// The `[psa]` section.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PsaConfig {
+    /// Which kind of PSA: `alga`.
+    pub kind: String,
+    /// Where the PSA's REST API is: `https://psa.example.com`, with a path prefix where it has one.
+    pub url: String,
+    /// The tenant's UUID in the PSA; travels as `x-tenant-id` where it is set.
+    pub tenant: String,
+    /// Where keys come from: `postgres` (minted in the PSA's database), `static`
+    /// (one per agent, from files) or `demo` (minted in the embedded demo PSA).
+    pub keys: String,
+    /// How long a minted key lives, 1m to 15m.
+    pub key_ttl: Span,
+    /// The `purpose` of minted rows. Whatever has it is ours, to revoke and to sweep.
+    pub key_purpose: String,
+    /// Within which one call to the PSA must be answered.
+    pub timeout: Span,
+    /// The largest answer that is read.
+    pub max_response: Size,
+    /// The key the registry is fetched under; also from `catalog_key_file`.
+    pub catalog_key: Secret,
+    /// Instead of `catalog_key`: the PSA user for whom such a key is minted.
+    pub catalog_user: Option<String>,
+    /// How often the registry is fetched.
+    pub catalog_refresh: Span,
+    /// `keys = "postgres"`: `postgres://user:password@host/database`, the PSA's
+    /// database; also from `database_url_file`. Connect directly, not through a
+    /// pooler that multiplexes transactions: settings travel with the connection.
+    pub database_url: Secret,
+    /// `keys = "postgres"`: the schema of the PSA's tables where it is not on the role's search path.
+    pub database_schema: Option<String>,
+    /// `keys = "static"`: agent name = file with that agent's key. Read again for each key that is needed.
+    pub static_keys: BTreeMap<String, PathBuf>,
+    /// `keys = "demo"`: the demo PSA's control side; empty: `url`.
+    pub demo_url: String,
+    /// `keys = "demo"`: what its control side asks for; also from `demo_secret_file`.
+    pub demo_secret: Secret,
+}
+
+impl Default for PsaConfig {
+    fn default() -> Self {
+        Self {
+            kind: "alga".to_owned(),
+            url: String::new(),
+            tenant: String::new(),
+            keys: "postgres".to_owned(),
+            key_ttl: Span::seconds(300),
+            key_purpose: "mcp_sidecar".to_owned(),
+            timeout: Span::seconds(30),
+            max_response: Size(4 << 20),
+            catalog_key: Secret::default(),
+            catalog_user: None,
+            catalog_refresh: Span::seconds(300),
+            database_url: Secret::default(),
+            database_schema: None,
+            static_keys: BTreeMap::new(),
+            demo_url: String::new(),
+            demo_secret: Secret::default(),
+        }
+    }
+}
+
+const KEY_TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(900);
+
+impl PsaConfig {
+    /// All that is wrong, as (key within the section, what to do about it).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut say = |key: &str, message: String| found.push((key.to_owned(), message));
+        if let Err(message) = base_url(&self.url) {
+            say("url", message);
+        }
+        if !self.demo_url.is_empty()
+            && let Err(message) = base_url(&self.demo_url)
+        {
+            say("demo_url", message);
+        }
+        if !self.tenant.is_empty() && uuid::Uuid::parse_str(&self.tenant).is_err() {
+            say("tenant", "is not a UUID; take it from the PSA's `tenants` table".to_owned());
+        }
+        if !KEY_TTL.contains(&self.key_ttl.0) {
+            say("key_ttl", format!("{} is outside 1m to 15m", self.key_ttl));
+        }
+        for (key, span) in [("timeout", self.timeout), ("catalog_refresh", self.catalog_refresh)] {
+            if span.0.is_zero() {
+                say(key, "must be longer than 0".to_owned());
+            }
+        }
+        if self.max_response.0 == 0 {
+            say("max_response", "must be larger than 0".to_owned());
+        }
+        match super::kind(&self.kind) {
+            Some(kind) => found.extend((kind.problems)(self)),
+            None => {
+                let names: Vec<_> = super::KINDS.iter().map(|kind| kind.name).collect();
+                say("kind", format!("`{}` is unknown; there is: {}", self.kind, names.join(", ")));
+            }
+        }
+        found
+    }
+}
+
+/// `text` as a base URL without its last slash, or what is wrong with it.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("is missing; set it to the PSA's address, such as https://psa.example.com".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| format!("is not a URL ({error})"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("must start with http:// or https:// and name a host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must hold no user name or password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must hold no query and no fragment".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys_of(config: &PsaConfig) -> Vec<String> {
+        config.problems().into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn working() -> PsaConfig {
+        PsaConfig {
+            url: "https://psa.example.com/app/".to_owned(),
+            tenant: "6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a11".to_owned(),
+            database_url: Secret::new("postgres://sidegate@db/psa"),
+            catalog_user: Some("6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a12".to_owned()),
+            ..PsaConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_working_configuration_has_no_problem() {
+        assert_eq!(working().problems(), Vec::new());
+    }
+
+    #[test]
+    fn an_empty_configuration_names_everything_that_is_missing_at_once() {
+        assert_eq!(keys_of(&PsaConfig::default()), ["url", "tenant", "database_url", "catalog_key"]);
+    }
+
+    #[test]
+    fn each_bad_value_is_named_with_its_key() {
+        let bad = |change: fn(&mut PsaConfig)| {
+            let mut config = working();
+            change(&mut config);
+            keys_of(&config)
+        };
+        assert_eq!(bad(|c| c.url = "ftp://psa".into()), ["url"]);
+        assert_eq!(bad(|c| c.url = "https://a:b@psa".into()), ["url"]);
+        assert_eq!(bad(|c| c.url = "https://psa/?a=b".into()), ["url"]);
+        assert_eq!(bad(|c| c.kind = "other".into()), ["kind"]);
+        assert_eq!(bad(|c| c.keys = "vault".into()), ["keys"]);
+        assert_eq!(bad(|c| c.tenant = "acme".into()), ["tenant"]);
+        assert_eq!(bad(|c| c.key_ttl = Span::seconds(59)), ["key_ttl"]);
+        assert_eq!(bad(|c| c.key_ttl = Span::seconds(901)), ["key_ttl"]);
+        assert_eq!(bad(|c| c.key_purpose = " ".into()), ["key_purpose"]);
+        assert_eq!(bad(|c| c.database_url = Secret::new("mysql://db/psa")), ["database_url"]);
+        assert_eq!(bad(|c| c.catalog_user = Some("svc".into())), ["catalog_user"]);
+        assert_eq!(bad(|c| c.timeout = Span::millis(0)), ["timeout"]);
+        assert_eq!(bad(|c| c.max_response = Size(0)), ["max_response"]);
+    }
+
+    #[test]
+    fn static_keys_need_agents_and_a_catalog_key() {
+        let config = PsaConfig { keys: "static".to_owned(), ..working() };
+        assert_eq!(keys_of(&config), ["static_keys", "catalog_key"]);
+    }
+
+    #[test]
+    fn the_demo_source_needs_its_secret() {
+        let config = PsaConfig { keys: "demo".to_owned(), ..working() };
+        assert_eq!(keys_of(&config), ["demo_secret"]);
+    }
+
+    #[test]
+    fn no_problem_shows_a_secret() {
+        let config = PsaConfig { database_url: Secret::new("mysql://u:hunter2@db/psa"), ..working() };
+        assert!(!format!("{:?}", config.problems()).contains("hunter2"));
+    }
+}

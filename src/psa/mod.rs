@@ -1,0 +1,205 @@
+//! The door to the PSA: what can be asked of it, and the kinds of it there are.
+//!
+//! Knows neither the gate nor who calls; which adapter is behind the traits is
+//! decided by one row of [`KINDS`] and seen by nobody else.
+
+mod alga;
+mod config;
+mod credential;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use config::PsaConfig;
+pub use credential::{Credential, Principal};
+
+use crate::clock::{Clock, Millis};
+use crate::policy::Permit;
+use crate::tool::rest::RestResponse;
+
+/// Why the PSA gave no answer. Texts name no key and no argument.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PsaError {
+    /// Nothing was sent, so nothing happened there.
+    #[error("the PSA cannot be reached: {0}")]
+    Unavailable(String),
+    /// The request was sent and no whole answer came: what happened there is unknown.
+    #[error("the PSA did not finish its answer: {0}")]
+    Interrupted(String),
+    /// The answer is larger than `limit` bytes (`psa.max_response`) and was not read. Its `status`,
+    /// where known, says what happened: with a 2xx the call was carried out.
+    #[error("the PSA's answer is larger than {limit} bytes")]
+    TooLarge { limit: usize, status: Option<u16> },
+    /// The answer did not come in time; what happened there is unknown.
+    #[error("the PSA did not answer in time")]
+    Deadline,
+    /// The PSA does not accept the key for the registry (401): a minted one must be made anew.
+    #[error("{0}")]
+    KeyRefused(String),
+    /// Someone must change the configuration; nothing was done.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// What became of one sent call.
+#[derive(Debug)]
+pub enum SendOutcome {
+    /// The PSA answered, with whatever status.
+    Answered(RestResponse),
+    /// The PSA refused the key (401) before doing anything: the permit comes
+    /// back unspent, to be sent once more under a new key, with the refusal.
+    KeyRefused(Permit, RestResponse),
+}
+
+/// The PSA's REST side.
+#[async_trait]
+pub trait Psa: Send + Sync {
+    /// Sends the permitted call under `credential` and reads the whole answer.
+    /// Consumes the permit. `request_id` travels as `x-request-id`. A read that
+    /// was never sent is tried once more; a write is sent at most once.
+    async fn send(
+        &self,
+        permit: Permit,
+        credential: &Credential,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<SendOutcome, PsaError>;
+
+    /// The raw bytes of the PSA's registry of endpoints, at most 16 MiB.
+    ///
+    /// # Errors
+    /// Any status but 200 is an error that names it; 401 alone is [`PsaError::KeyRefused`].
+    async fn catalog(&self, credential: &Credential) -> Result<Bytes, PsaError>;
+
+    /// Whether the PSA can be reached at all: any HTTP answer will do. Sends no key.
+    async fn probe(&self) -> Result<(), PsaError>;
+}
+
+/// Why there is no key, or a directory change was not made. Texts name no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The source of keys cannot be reached or did not answer; later it may.
+    #[error("the source of PSA keys is not available: {0}")]
+    Unavailable(String),
+    /// The PSA has suspended the tenant.
+    #[error("the PSA has suspended this tenant")]
+    Suspended,
+    /// The agent has no PSA user that may hold a key.
+    #[error("{0}")]
+    NoUser(String),
+    /// The source of keys said no.
+    #[error("{0}")]
+    Refused(String),
+    /// No key is configured for this agent.
+    #[error("{0}")]
+    NoKey(String),
+}
+
+/// Where the agents' PSA keys come from and go to.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// A key for `who` that lives `ttl` from `now`, by the time that is handed in.
+    async fn mint(&self, who: &Principal, ttl: Duration, now: Millis) -> Result<Credential, KeyError>;
+
+    /// Ends one key of our own at once; a key that is gone already is no error.
+    async fn revoke(&self, key_id: &str) -> Result<(), KeyError>;
+
+    /// Ends all our keys of one agent, of every instance; returns how many.
+    async fn revoke_agent(&self, agent_id: &str) -> Result<u64, KeyError>;
+
+    /// Deletes our own keys that expired before `now` or were switched off; returns how many.
+    async fn sweep(&self, now: Millis) -> Result<u64, KeyError>;
+}
+
+/// A role of the PSA that an agent's backing user can have.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Role {
+    /// The PSA's id.
+    pub role_id: String,
+    /// The name that [`Directory::provision`] takes.
+    pub name: String,
+    /// What the PSA says about it.
+    pub description: Option<String>,
+}
+
+/// The PSA's users and roles, where the adapter may write them.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// The roles for internal users, by name.
+    async fn roles(&self) -> Result<Vec<Role>, KeyError>;
+
+    /// The backing user of an agent with exactly `roles` (names). Asked again
+    /// for the same agent it returns the same user and aligns its roles; it
+    /// never reactivates a user that was switched off in the PSA.
+    ///
+    /// # Errors
+    /// A role name that does not exist is [`KeyError::Refused`]; the text names
+    /// it and the roles there are, and nothing was written.
+    async fn provision(&self, agent_id: &str, agent_name: &str, roles: &[String])
+    -> Result<String, KeyError>;
+
+    /// Switches a user off that [`Directory::provision`] made: each of its keys stops working.
+    async fn deactivate(&self, user_id: &str) -> Result<(), KeyError>;
+}
+
+/// The agent id of the service user for whom the registry's key is minted; no agent has it.
+pub const CATALOG_PRINCIPAL: &str = "sidegate-catalog";
+
+/// Under which key the registry is fetched; never an agent's.
+#[derive(Clone, Debug)]
+pub enum CatalogCredential {
+    /// A key from the configuration.
+    Fixed(Credential),
+    /// Minted for the configured service user.
+    Minted(Principal),
+}
+
+/// The open door.
+#[derive(Clone)]
+pub struct PsaDoor {
+    /// The REST side.
+    pub psa: Arc<dyn Psa>,
+    /// The source of keys.
+    pub keys: Arc<dyn Keys>,
+    /// Users and roles, where the key source can write them.
+    pub directory: Option<Arc<dyn Directory>>,
+    /// Under which key the registry is fetched.
+    pub catalog_credential: CatalogCredential,
+}
+
+type Opening<'a> = Pin<Box<dyn Future<Output = Result<PsaDoor, PsaError>> + Send + 'a>>;
+
+/// One kind of PSA.
+struct Kind {
+    /// What `psa.kind` says.
+    name: &'static str,
+    /// What is wrong with the section for this kind, by key.
+    problems: fn(&PsaConfig) -> Vec<(String, String)>,
+    /// Opens the door without needing the PSA or its database to be up.
+    open: for<'a> fn(&'a PsaConfig, &'a Clock) -> Opening<'a>,
+}
+
+static KINDS: &[Kind] =
+    &[Kind { name: "alga", problems: alga::problems, open: |config, _clock| Box::pin(alga::open(config)) }];
+
+/// Opens the configured kind. Needs neither the PSA nor its database to be up.
+///
+/// # Errors
+/// [`PsaError::Misconfigured`] with the first of [`PsaConfig::problems`].
+pub async fn open(config: &PsaConfig, clock: Clock) -> Result<PsaDoor, PsaError> {
+    if let Some((key, message)) = config.problems().into_iter().next() {
+        return Err(PsaError::Misconfigured(format!("psa.{key}: {message}")));
+    }
+    match kind(&config.kind) {
+        Some(kind) => (kind.open)(config, &clock).await,
+        None => Err(PsaError::Misconfigured(format!("psa.kind: {} is unknown", config.kind))),
+    }
+}
+
+fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
