@@ -1,0 +1,31 @@
+//! What the configuration file says of issuers and agents becomes so, at each start.
+//!
+//! Does not know the file: the composition root hands in what it says.
+
+use super::{Admin, AdminError, AgentSpec, IssuerSpec, said};
+use crate::store::ManagedBy;
+
+impl Admin {
+    /// Makes the store say what the configuration file says, all of it or nothing: its issuers
+    /// and agents are added or updated, those that it names no longer are not trusted any more.
+    ///
+    /// A backing user that cannot be provisioned now is a warning: the agent has no key until
+    /// a later start succeeds.
+    ///
+    /// # Errors
+    /// [`AdminError::Refused`] where a description is wrong or names an address that may never be
+    /// reached; [`AdminError::Store`] where an administrator's agent stands in the way.
+    pub async fn apply_config(&self, issuers: &[IssuerSpec], agents: &[AgentSpec]) -> Result<(), AdminError> {
+        issuers.iter().try_for_each(|spec| self.judge(spec))?;
+        agents.iter().try_for_each(|spec| said(spec.problems()))?;
+        let rows: Vec<_> = issuers.iter().map(|spec| spec.row(ManagedBy::Config)).collect();
+        let new: Vec<_> = agents.iter().map(AgentSpec::row).collect();
+        let applied = self.store.apply_config(&self.tenant, &rows, &new).await?;
+        for (row, spec) in applied.iter().zip(agents).filter(|(_, spec)| spec.provision) {
+            if let Err(error) = self.provision(row, spec).await {
+                tracing::warn!(agent = %row.name, %error, "the agent's PSA user could not be provisioned");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Why a token would be accepted or refused, step by step, in the order of the real check.
+
+use serde::Serialize;
+
+use super::{Admin, AdminError};
+use crate::clock::rfc3339;
+use crate::gate::roster;
+use crate::identity::metadata::Resource;
+use crate::identity::token;
+use crate::identity::trust;
+use crate::tool::effect::Effect;
+
+/// One step of the check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// What was looked at.
+    pub check: &'static str,
+    /// Whether it was as it must be.
+    pub passed: bool,
+    /// What was found, or what is wrong.
+    pub detail: String,
+}
+
+/// The whole check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// True where the token would be let in.
+    pub accepted: bool,
+    /// The reason label of the refusal, as metrics and records show it.
+    pub reason: Option<&'static str>,
+    /// Every step up to the first that failed.
+    pub steps: Vec<Step>,
+}
+
+impl Explanation {
+    fn passed(&mut self, check: &'static str, detail: impl Into<String>) {
+        self.steps.push(Step { check, passed: true, detail: detail.into() });
+    }
+
+    fn failed(mut self, check: &'static str, reason: &'static str, detail: impl Into<String>) -> Self {
+        self.steps.push(Step { check, passed: false, detail: detail.into() });
+        self.reason = Some(reason);
+        self
+    }
+}
+
+impl Admin {
+    /// Follows `token` through the check that a call to `resource` would make.
+    ///
+    /// # Errors
+    /// The store's only: everything about the token is part of the explanation.
+    pub async fn explain(&self, token: &str, resource: &Resource) -> Result<Explanation, AdminError> {
+        let snapshot = roster::read(&self.store, &self.tenant, Effect::Read).await?;
+        let mut told = Explanation { accepted: false, reason: None, steps: Vec::new() };
+        let peeked = match token::peek(token) {
+            Ok(peeked) => peeked,
+            Err(fault) => return Ok(told.failed("form and header", fault.label(), fault.to_string())),
+        };
+        let kid = peeked.key_id.as_deref().unwrap_or("none");
+        told.passed("form and header", format!("algorithm {:?}, key id {kid}", peeked.algorithm));
+        let Some(issuer) = snapshot.trust.issuer(&peeked.issuer) else {
+            let known: Vec<_> = snapshot.trust.issuers().map(|issuer| issuer.issuer.as_str()).collect();
+            let detail = format!("{} is not trusted here; trusted are: {}", peeked.issuer, known.join(", "));
+            return Ok(told.failed("issuer", "unknown_issuer", detail));
+        };
+        told.passed("issuer", peeked.issuer.clone());
+        let keys = match self.idp.keys(issuer, peeked.key_id.as_deref()).await {
+            Ok(keys) => keys,
+            Err(error) => return Ok(told.failed("keys", "keys_unavailable", error.to_string())),
+        };
+        let rules = issuer.rules(resource.identifier());
+        let now = self.clock.now_seconds();
+        let verified = token::verify_any(token, &peeked, keys.candidates(&peeked), &rules, now);
+        let claims = match verified {
+            Ok(claims) => claims,
+            Err(fault) => {
+                let detail = format!("{fault} (expected audience: one of {})", rules.audiences.join(", "));
+                return Ok(told.failed("signature and claims", fault.label(), detail));
+            }
+        };
+        told.passed(
+            "signature and claims",
+            format!(
+                "audience {}, expires {}",
+                claims.audiences().join(", "),
+                rfc3339(claims.expires_at().saturating_mul(1000))
+            ),
+        );
+        told.passed("subject", format!("claim `{}` is {}", issuer.subject_claim, claims.subject()));
+        match trust::caller(&snapshot.trust, &claims) {
+            Ok(caller) => {
+                told.passed("agent", format!("{} ({})", caller.agent_name(), caller.agent_id()));
+                told.accepted = true;
+                Ok(told)
+            }
+            Err(fault) => {
+                let detail = match fault {
+                    trust::TrustFault::Disabled => {
+                        "the agent is switched off; `sidegate agent enable` lifts it"
+                    }
+                    trust::TrustFault::NotBound => {
+                        "no agent is bound to this issuer and subject; `sidegate agent add` binds one"
+                    }
+                    trust::TrustFault::UnknownIssuer => "the issuer is not trusted",
+                };
+                Ok(told.failed("agent", fault.label(), detail))
+            }
+        }
+    }
+}

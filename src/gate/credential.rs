@@ -1,0 +1,297 @@
+//! Each agent's own short-lived key: cached, minted by one caller for all, renewed ahead of
+//! its end, revoked when the agent is switched off and when the process ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+
+use super::roster::{Roster, Snapshot};
+use crate::clock::{Clock, Millis};
+use crate::identity::trust::Caller;
+use crate::metrics::Metrics;
+use crate::psa::{CATALOG_PRINCIPAL, Credential, KeyError, Keys, Principal};
+
+/// How long a failed mint answers for the callers that wait behind it.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+
+/// The shortest time between two replacements of an agent's refused keys.
+const REPLACEMENT_PACE: Duration = Duration::from_secs(10);
+
+/// A key with less than this left is not used for another call.
+const MARGIN: Millis = 5_000;
+
+/// The keys of all agents.
+pub struct Credentials {
+    keys: Arc<dyn Keys>,
+    ttl: Duration,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    roster: Option<Arc<Roster>>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// One agent's key. The state is small and held briefly; `minting` is held across the mint.
+#[derive(Default)]
+struct Slot {
+    state: Mutex<State>,
+    minting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Credential>>,
+    renew_at: Millis,
+    /// Keys that were minted and may still be good, to be revoked with the agent.
+    issued: Vec<Arc<Credential>>,
+    failure: Option<(Instant, KeyError)>,
+    replaced: Option<Instant>,
+    closed: bool,
+}
+
+enum Lookup {
+    Use(Arc<Credential>),
+    UseAndRenew(Arc<Credential>),
+    /// Nothing lasts; what there is, if anything, is to be replaced.
+    Mint(Option<Arc<Credential>>),
+}
+
+impl Credentials {
+    /// No keys yet; each will live for `ttl`. With a `roster`, agents that are not on get none.
+    pub fn new(
+        keys: Arc<dyn Keys>,
+        ttl: Duration,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        roster: Option<Arc<Roster>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { keys, ttl, clock, metrics, roster, slots: Mutex::default() })
+    }
+
+    /// The key of `caller`'s agent.
+    pub async fn for_caller(self: &Arc<Self>, caller: &Caller) -> Result<Arc<Credential>, KeyError> {
+        // A hit needs no principal: nothing is copied on the hot path.
+        match self.slot(caller.agent_id()).look(self.clock.now()) {
+            Lookup::Use(credential) => Ok(credential),
+            Lookup::UseAndRenew(credential) => {
+                drop(self.mint_in_a_task(&principal(caller), Some(&credential)));
+                Ok(credential)
+            }
+            Lookup::Mint(stale) => self.minted(&principal(caller), stale).await,
+        }
+    }
+
+    /// The key of `who`, minted if there is none that lasts.
+    pub async fn for_principal(self: &Arc<Self>, who: &Principal) -> Result<Arc<Credential>, KeyError> {
+        match self.slot(&who.agent_id).look(self.clock.now()) {
+            Lookup::Use(credential) => Ok(credential),
+            Lookup::UseAndRenew(credential) => {
+                drop(self.mint_in_a_task(who, Some(&credential)));
+                Ok(credential)
+            }
+            Lookup::Mint(stale) => self.minted(who, stale).await,
+        }
+    }
+
+    /// Another key in place of one that the PSA refused; minted once however many ask, and none
+    /// while the last replacement is younger than [`REPLACEMENT_PACE`]: a PSA that refuses every
+    /// key must not be given one a call.
+    pub async fn replace(
+        self: &Arc<Self>,
+        caller: &Caller,
+        refused: &Credential,
+    ) -> Result<Option<Arc<Credential>>, KeyError> {
+        let who = principal(caller);
+        {
+            let slot = self.slot(&who.agent_id);
+            let mut state = slot.state.lock();
+            let is_current =
+                state.current.as_ref().is_some_and(|current| current.key_id() == refused.key_id());
+            if is_current {
+                if state.replaced.is_some_and(|at| at.elapsed() < REPLACEMENT_PACE) {
+                    return Ok(None);
+                }
+                state.replaced = Some(Instant::now());
+                state.current = None;
+            }
+        }
+        self.for_principal(&who).await.map(Some)
+    }
+
+    /// Forgets a key that the PSA refused, unless another is in use already.
+    pub fn discard(&self, who: &Principal, refused: &Credential) {
+        let slot = self.slot(&who.agent_id);
+        let mut state = slot.state.lock();
+        if state.current.as_ref().is_some_and(|current| current.key_id() == refused.key_id()) {
+            state.current = None;
+        }
+    }
+
+    /// Revokes the keys of agents that are switched off or gone; ends when the roster does.
+    pub async fn follow(self: Arc<Self>) {
+        let Some(roster) = &self.roster else { return };
+        let mut changes = roster.watch();
+        while changes.changed().await.is_ok() {
+            let snapshot = changes.borrow_and_update().clone();
+            let gone: Vec<_> = {
+                let mut slots = self.slots.lock();
+                let ids: Vec<_> = slots.keys().filter(|id| !may_have_a_key(&snapshot, id)).cloned().collect();
+                ids.into_iter().filter_map(|id| slots.remove(&id)).collect()
+            };
+            join_all(gone.iter().map(|slot| self.close(slot))).await;
+        }
+    }
+
+    /// Removes expired keys of ours at a steady pace; ends only with its task.
+    pub async fn sweep(self: Arc<Self>, every: Duration) {
+        loop {
+            tokio::time::sleep(every.mul_f64(rand::random_range(0.85..1.15))).await;
+            match self.keys.sweep(self.clock.now()).await {
+                Ok(count) => self.metrics.key_removals.with_label_values(&["swept"]).inc_by(count),
+                Err(error) => tracing::warn!(%error, "expired keys could not be removed"),
+            }
+        }
+    }
+
+    /// Revokes every key of this process.
+    pub async fn shutdown(&self) {
+        let slots: Vec<_> = self.slots.lock().drain().map(|(_, slot)| slot).collect();
+        join_all(slots.iter().map(|slot| self.close(slot))).await;
+    }
+
+    fn slot(&self, agent_id: &str) -> Arc<Slot> {
+        let mut slots = self.slots.lock();
+        match slots.get(agent_id) {
+            Some(slot) => slot.clone(),
+            None => slots.entry(agent_id.to_owned()).or_default().clone(),
+        }
+    }
+
+    async fn minted(
+        self: &Arc<Self>,
+        who: &Principal,
+        stale: Option<Arc<Credential>>,
+    ) -> Result<Arc<Credential>, KeyError> {
+        self.mint_in_a_task(who, stale.as_ref())
+            .await
+            .unwrap_or_else(|_| Err(KeyError::Unavailable("minting was interrupted".to_owned())))
+    }
+
+    /// Mints in place of `stale`, unless another caller did so meanwhile; in a task of its own,
+    /// so that the caller's leaving takes no shared mint along.
+    fn mint_in_a_task(
+        self: &Arc<Self>,
+        who: &Principal,
+        stale: Option<&Arc<Credential>>,
+    ) -> tokio::task::JoinHandle<Result<Arc<Credential>, KeyError>> {
+        let (this, who, stale) = (self.clone(), who.clone(), stale.cloned());
+        tokio::spawn(async move {
+            let slot = this.slot(&who.agent_id);
+            let _alone = slot.minting.lock().await;
+            let current = slot.state.lock().current.clone();
+            if let Some(current) = current
+                && stale.is_none_or(|stale| !Arc::ptr_eq(&stale, &current))
+            {
+                return Ok(current);
+            }
+            if let Some((at, failure)) = &slot.state.lock().failure
+                && at.elapsed() < FAILURE_KEPT
+            {
+                return Err(failure.clone());
+            }
+            this.still_on(&who).await?;
+            this.mint(&slot, &who).await
+        })
+    }
+
+    /// Looks at the store afresh before a key is made. The slot stands already: an agent that is
+    /// switched off after this look has its slot closed by [`Credentials::follow`], and the key with it.
+    async fn still_on(&self, who: &Principal) -> Result<(), KeyError> {
+        let Some(roster) = &self.roster else { return Ok(()) };
+        let snapshot = roster.reread().await.map_err(|error| KeyError::Unavailable(error.to_string()))?;
+        if may_have_a_key(&snapshot, &who.agent_id) {
+            Ok(())
+        } else {
+            Err(KeyError::Refused("the agent is switched off".to_owned()))
+        }
+    }
+
+    async fn mint(&self, slot: &Slot, who: &Principal) -> Result<Arc<Credential>, KeyError> {
+        let now = self.clock.now();
+        let minted = self.keys.mint(who, self.ttl, now).await;
+        let outcome = if minted.is_ok() { "ok" } else { "error" };
+        self.metrics.key_mints.with_label_values(&[outcome]).inc();
+        let credential = match minted {
+            Ok(credential) => Arc::new(credential),
+            Err(error) => {
+                tracing::warn!(agent = %who.agent_name, %error, "no key could be minted");
+                slot.state.lock().failure = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        };
+        let closed = {
+            let mut state = slot.state.lock();
+            state.failure = None;
+            state.renew_at = credential.expires_at().map_or(Millis::MAX, |end| now + (end - now) * 3 / 4);
+            state.issued.retain(|issued| issued.expires_at().is_none_or(|end| end > now));
+            if credential.expires_at().is_some() {
+                state.issued.push(credential.clone());
+            }
+            state.current = Some(credential.clone());
+            state.closed
+        };
+        if closed {
+            // The agent was switched off while its key was being made.
+            self.close(slot).await;
+            return Err(KeyError::Refused("the agent was switched off".to_owned()));
+        }
+        Ok(credential)
+    }
+
+    async fn close(&self, slot: &Slot) {
+        let issued = {
+            let mut state = slot.state.lock();
+            state.closed = true;
+            state.current = None;
+            std::mem::take(&mut state.issued)
+        };
+        for credential in issued {
+            match self.keys.revoke(credential.key_id()).await {
+                Ok(()) => self.metrics.key_removals.with_label_values(&["revoked"]).inc(),
+                Err(error) => tracing::warn!(%error, "a key could not be revoked; it ends by itself"),
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn look(&self, now: Millis) -> Lookup {
+        let mut state = self.state.lock();
+        match state.current.clone() {
+            Some(key) if key.expires_at().is_some_and(|end| end <= now + MARGIN) => Lookup::Mint(Some(key)),
+            Some(key) if now >= state.renew_at => {
+                // One caller renews; should that fail, another tries a second later.
+                state.renew_at = now + 1_000;
+                Lookup::UseAndRenew(key)
+            }
+            Some(key) => Lookup::Use(key),
+            None => Lookup::Mint(None),
+        }
+    }
+}
+
+/// True for an agent that is on, and for the catalogue's service user, which is no agent.
+fn may_have_a_key(snapshot: &Snapshot, id: &str) -> bool {
+    id == CATALOG_PRINCIPAL || snapshot.active.iter().any(|active| active == id)
+}
+
+fn principal(caller: &Caller) -> Principal {
+    Principal {
+        tenant: caller.tenant().to_owned(),
+        agent_id: caller.agent_id().to_owned(),
+        agent_name: caller.agent_name().to_owned(),
+        psa_user: caller.psa_user().map(str::to_owned),
+    }
+}

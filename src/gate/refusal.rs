@@ -1,0 +1,111 @@
+//! Why a request is turned away before, or instead of, an MCP answer.
+//!
+//! The edge gives each refusal its HTTP status; nothing here knows one.
+
+use super::authenticate::AuthFault;
+use crate::identity::metadata::Resource;
+
+/// A request turned away. Texts are for the caller and name the remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The Host header names no host of ours (DNS rebinding).
+    Host,
+    /// The Origin header names no origin that may call us.
+    Origin,
+    /// No token, or one that is not accepted; `challenge` is the `WWW-Authenticate` value (RFC 6750, RFC 9728).
+    Unauthorized {
+        /// The whole header value.
+        challenge: String,
+        /// The error code of RFC 6750 section 3.1 for the body; none where no token came.
+        code: Option<&'static str>,
+        /// Why, for the body.
+        message: String,
+    },
+    /// The token is good and its agent is switched off; no other token would help.
+    Disabled,
+    /// The MCP endpoint takes POST only.
+    Method,
+    /// The body is not `application/json`.
+    MediaType,
+    /// The body is larger than `limit` bytes.
+    TooLarge {
+        /// The configured bound.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    Stalled,
+    /// The body ended early or could not be read.
+    Unreadable,
+    /// Too much is in flight.
+    Busy,
+    /// What is needed to judge the call is not there; `message` says what.
+    Unavailable {
+        /// What is missing, without details that help an attacker.
+        message: &'static str,
+    },
+    /// The call cannot be put on record, so it is not made.
+    Unrecorded,
+}
+
+impl Refusal {
+    /// The agent table cannot be read.
+    pub(super) const STORE_UNREADABLE: Self =
+        Self::Unavailable { message: "the agent table cannot be read at the moment; try again shortly" };
+
+    /// How an authentication fault is told: a challenge where another token would help, without
+    /// one where none would, unavailable where we cannot judge.
+    pub(super) fn of(fault: &AuthFault, resource: &Resource) -> Self {
+        let message = fault.to_string();
+        match fault {
+            AuthFault::Missing => {
+                Self::Unauthorized { challenge: resource.challenge(None), code: None, message }
+            }
+            AuthFault::Malformed | AuthFault::Token(_) | AuthFault::NotBound | AuthFault::UnknownIssuer => {
+                let code = "invalid_token";
+                let challenge = resource.challenge(Some((code, &message)));
+                Self::Unauthorized { challenge, code: Some(code), message }
+            }
+            AuthFault::Disabled => Self::Disabled,
+            AuthFault::KeysUnavailable => Self::Unavailable {
+                message: "the issuer's keys cannot be fetched at the moment; try again shortly",
+            },
+            AuthFault::RosterStale => Self::STORE_UNREADABLE,
+        }
+    }
+
+    /// A short name for bodies and records: the error code of RFC 6750 where one applies.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Host => "host_not_allowed",
+            Self::Origin => "origin_not_allowed",
+            Self::Unauthorized { code, .. } => code.unwrap_or("token_required"),
+            Self::Disabled => "agent_disabled",
+            Self::Method => "method_not_allowed",
+            Self::MediaType => "unsupported_media_type",
+            Self::TooLarge { .. } => "request_too_large",
+            Self::Stalled => "request_timeout",
+            Self::Unreadable => "incomplete_request",
+            Self::Busy => "too_many_requests_in_flight",
+            Self::Unavailable { .. } => "temporarily_unavailable",
+            Self::Unrecorded => "record_unavailable",
+        }
+    }
+
+    /// What is wrong and what to do, for the caller.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Host => "the Host header names no host of this server; its administrator can add it to server.allowed_hosts".to_owned(),
+            Self::Origin => "this Origin may not call this server; its administrator can add it to server.allowed_origins".to_owned(),
+            Self::Unauthorized { message, .. } => message.clone(),
+            Self::Disabled => "this agent is switched off; an administrator can enable it".to_owned(),
+            Self::Method => "this endpoint takes POST only".to_owned(),
+            Self::MediaType => "send the message as Content-Type: application/json".to_owned(),
+            Self::TooLarge { limit } => format!("the request body is larger than {limit} bytes"),
+            Self::Stalled => "the request body did not arrive in time".to_owned(),
+            Self::Unreadable => "the request body ended before it was complete".to_owned(),
+            Self::Busy => "too many requests are in flight; try again shortly".to_owned(),
+            Self::Unavailable { message } => (*message).to_owned(),
+            Self::Unrecorded => "the call cannot be put on record, so it was not made; try again shortly".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The tenant's issuers and agents in memory, following the store.
+//!
+//! Every call reads the binding here, never in a cache of tokens, so that an
+//! agent that is switched off, by another process too, is refused on its next call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+
+use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
+use crate::policy::Policies;
+use crate::store::{Store, StoreError};
+use crate::tool::effect::Effect;
+
+/// The oldest look at the store that a call may rely on.
+pub const MAX_STALENESS: Duration = Duration::from_millis(200);
+
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the store is looked at when nobody calls.
+const PACE: Duration = Duration::from_millis(100);
+
+/// One look at the store.
+pub struct Snapshot {
+    /// Who may speak for whom.
+    pub trust: Trust,
+    /// What each may do at most.
+    pub policies: Policies,
+    /// The ids of the agents that are switched on.
+    pub active: Vec<String>,
+}
+
+/// The table that follows the store.
+pub struct Roster {
+    store: Store,
+    tenant: String,
+    default_max: Effect,
+    latest: watch::Sender<Arc<Snapshot>>,
+    seen: Mutex<i64>,
+    looked: parking_lot::Mutex<Instant>,
+}
+
+impl Roster {
+    /// Reads the tenant's rows once and follows them from then on.
+    pub async fn open(store: Store, tenant: &str, default_max: Effect) -> Result<Arc<Self>, StoreError> {
+        let version = store.version().await?;
+        let snapshot = read(&store, tenant, default_max).await?;
+        Ok(Arc::new(Self {
+            store,
+            tenant: tenant.to_owned(),
+            default_max,
+            latest: watch::Sender::new(Arc::new(snapshot)),
+            seen: Mutex::new(version),
+            looked: parking_lot::Mutex::new(Instant::now()),
+        }))
+    }
+
+    /// The rows as they were at most [`MAX_STALENESS`] ago.
+    ///
+    /// # Errors
+    /// The store's, when it cannot be read: the caller must then be refused.
+    pub async fn current(&self) -> Result<Arc<Snapshot>, StoreError> {
+        if self.looked.lock().elapsed() > MAX_STALENESS {
+            self.look().await?;
+        }
+        Ok(self.latest.borrow().clone())
+    }
+
+    /// The rows as they are now, whatever was read a moment ago.
+    pub async fn reread(&self) -> Result<Arc<Snapshot>, StoreError> {
+        self.look().await?;
+        Ok(self.latest.borrow().clone())
+    }
+
+    /// True where the store was read within the last seconds.
+    pub fn is_fresh(&self) -> bool {
+        self.looked.lock().elapsed() < PATIENCE * 3
+    }
+
+    /// Told of every change.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.latest.subscribe()
+    }
+
+    /// Looks at the store at a steady pace; ends only with its task.
+    pub async fn follow(self: Arc<Self>) {
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(PACE).await;
+            match self.look().await {
+                Ok(()) => failing = false,
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::error!(%error, "the store cannot be read; calls are refused until it can");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        // A disk that hangs must not hold every request that waits for it.
+        match tokio::time::timeout(PATIENCE, self.follow_once()).await {
+            Ok(followed) => followed,
+            Err(_) => Err(StoreError::Deadline),
+        }
+    }
+
+    async fn follow_once(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let asked = Instant::now();
+        let version = self.store.version().await?;
+        if version != *seen {
+            let snapshot = read(&self.store, &self.tenant, self.default_max).await?;
+            self.latest.send_replace(Arc::new(snapshot));
+            *seen = version;
+        }
+        // The time of the question, not of the answer: what changed in between is not yet known.
+        let mut looked = self.looked.lock();
+        *looked = (*looked).max(asked);
+        Ok(())
+    }
+}
+
+pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Result<Snapshot, StoreError> {
+    let issuers =
+        store.issuers(tenant).await?.into_iter().filter(|row| row.active).map(|row| TrustedIssuer {
+            issuer: row.issuer,
+            jwks_uri: row.jwks_uri,
+            audiences: row.audiences,
+            subject_claim: row.subject_claim,
+            max_age: row.max_age,
+            leeway: row.leeway,
+        });
+    let issuers = issuers.collect();
+    let rows = store.agents(tenant).await?;
+    let agents: HashMap<_, _> = rows
+        .iter()
+        // A word the policy does not know must not widen what an agent may do.
+        .filter_map(|row| {
+            row.max_effect.as_deref().map(|word| (row, Effect::parse(word).unwrap_or(Effect::Read)))
+        })
+        .map(|(row, effect)| (row.id.clone(), effect))
+        .collect();
+    let active = rows.iter().filter(|row| row.is_on()).map(|row| row.id.clone()).collect();
+    let bindings = rows.into_iter().map(|row| AgentBinding {
+        active: row.is_on(),
+        agent_id: row.id,
+        name: row.name,
+        issuer: row.issuer,
+        subject: row.subject,
+        psa_user: row.psa_user,
+    });
+    Ok(Snapshot {
+        trust: Trust::new(tenant, issuers, bindings.collect()),
+        policies: Policies { default_max, agents },
+        active,
+    })
+}

@@ -1,0 +1,216 @@
+//! What a request leaves behind: one record and one count, whatever happens.
+//!
+//! Every early return goes through here too: a trail that is dropped open records `unknown`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Head;
+use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
+use crate::clock::{Clock, Millis};
+use crate::identity::trust::Caller;
+use crate::mcp::fault::Fault;
+use crate::mcp::message::Ask;
+use crate::mcp::revision::{Decoded, Rejected};
+use crate::metrics::Metrics;
+use crate::policy::Permit;
+use crate::tool::catalog::Entry;
+use crate::tool::effect::Effect;
+use crate::tool::rewrite::Bound;
+
+/// How long the record of an intent may take before the call is given up.
+const INTENT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The intent is not known to be on record.
+pub(super) struct Unrecorded;
+
+/// The open record of one request.
+pub(super) struct Trail {
+    audit: Audit,
+    metrics: Arc<Metrics>,
+    started: Instant,
+    request_id: String,
+    // None once the record is closed.
+    event: Option<EventBuilder>,
+    sent: bool,
+}
+
+impl Trail {
+    /// Opens the record of a request that reached authentication.
+    pub fn begin(audit: &Audit, metrics: &Arc<Metrics>, clock: &Clock, tenant: &str, head: &Head) -> Self {
+        let now = clock.now();
+        let request_id = request_id(now);
+        let mut event = EventBuilder::new(request_id.clone(), now);
+        event.tenant(tenant);
+        if let Some(address) = head.client_address.as_ref().and_then(|text| text.parse::<SocketAddr>().ok()) {
+            event.client_address(address.ip());
+        }
+        metrics.in_flight.inc();
+        Self {
+            audit: audit.clone(),
+            metrics: metrics.clone(),
+            started: Instant::now(),
+            request_id,
+            event: Some(event),
+            sent: false,
+        }
+    }
+
+    fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {
+        if let Some(event) = &mut self.event {
+            set(event);
+        }
+    }
+
+    pub fn phase(&mut self, phase: Phase, since: Instant) {
+        self.note(|event| event.phase(phase, since.elapsed()));
+    }
+
+    pub fn caller(&mut self, caller: &Caller) {
+        self.note(|event| {
+            event.caller(CallerFacts {
+                tenant: caller.tenant(),
+                agent_id: caller.agent_id(),
+                agent: caller.agent_name(),
+                issuer: caller.issuer(),
+                subject: caller.subject(),
+                token_id: caller.token_id(),
+            });
+        });
+    }
+
+    /// Who the token says it is, where nobody is let in by it: verified, and bound to no active agent.
+    pub fn stranger(&mut self, issuer: &str, subject: &str, token_id: Option<&str>) {
+        self.note(|event| event.token(issuer, Some(subject), token_id));
+    }
+
+    pub fn decoded(&mut self, decoded: &Decoded, bytes: usize) {
+        self.note(|event| {
+            event.revision(decoded.revision.name);
+            event.client(decoded.client.name.as_deref(), decoded.client.version.as_deref());
+            event.ask(decoded.ask.method(), decoded.ask.tool());
+            event.request_bytes(bytes);
+            if let Ask::CallTool { arguments, .. } = &decoded.ask {
+                event.arguments(arguments);
+            }
+        });
+    }
+
+    pub fn rejected(&mut self, rejected: &Rejected, bytes: usize) {
+        self.note(|event| {
+            event.revision(rejected.revision.name);
+            if let Some(method) = &rejected.method {
+                event.ask(method, None);
+            }
+            event.request_bytes(bytes);
+            event.decision(Verdict::Refuse, None);
+            event.reason(rejected.fault.label());
+        });
+    }
+
+    pub fn fault(&mut self, fault: &Fault) {
+        self.note(|event| {
+            event.decision(Verdict::Refuse, None);
+            event.reason(fault.label());
+        });
+    }
+
+    /// Nothing stands against it; what is answered here needs no permit.
+    pub fn allowed(&mut self) {
+        self.note(|event| event.decision(Verdict::Allow, None));
+    }
+
+    /// A call whose arguments cannot be used, and of which entry, if that is known.
+    pub fn misused(&mut self, entry: Option<&Entry>) {
+        self.note(|event| {
+            if let Some(entry) = entry {
+                event.bound(&entry.id, entry.verb.as_str(), &entry.path, entry.effect.as_str());
+            }
+            event.decision(Verdict::Refuse, None);
+            event.reason("arguments");
+        });
+    }
+
+    pub fn bound(&mut self, bound: &Bound) {
+        let request = bound.request();
+        self.note(|event| {
+            event.bound(&bound.entry().id, request.verb.as_str(), &request.target, bound.effect().as_str());
+        });
+    }
+
+    pub fn denied(&mut self, rule: &str) {
+        self.note(|event| event.decision(Verdict::Deny, Some(rule)));
+    }
+
+    /// Notes the permit and, for anything but a read, waits until the intent is durable.
+    ///
+    /// # Errors
+    /// The record cannot be written: the call must not be made.
+    pub async fn open(&mut self, permit: &Permit) -> Result<(), Unrecorded> {
+        self.note(|event| event.decision(Verdict::Allow, Some(permit.rule())));
+        if permit.bound().effect() == Effect::Read {
+            return Ok(());
+        }
+        let since = Instant::now();
+        if let Some(intent) = self.event.as_ref().map(EventBuilder::intent) {
+            tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(intent))
+                .await
+                .map_err(|_| Unrecorded)?
+                .map_err(|_| Unrecorded)?;
+        }
+        self.phase(Phase::Intent, since);
+        Ok(())
+    }
+
+    /// From here on the PSA may have seen the call. Returns the id that travels with it.
+    pub fn sending(&mut self) -> String {
+        self.sent = true;
+        self.request_id.clone()
+    }
+
+    pub fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    pub fn answered(&mut self, status: u16) {
+        self.note(|event| event.upstream(status));
+    }
+
+    /// Ends the request with an answer of `bytes`.
+    pub fn close(mut self, outcome: &'static str, bytes: usize) {
+        self.note(|event| event.response_bytes(bytes));
+        self.end(outcome);
+    }
+
+    /// Ends the request without one.
+    pub fn refuse(mut self, reason: &str) {
+        self.note(|event| {
+            event.decision(Verdict::Refuse, None);
+            event.reason(reason);
+        });
+        self.end("refused");
+    }
+
+    fn end(&mut self, outcome: &'static str) {
+        if let Some(event) = self.event.take() {
+            let took: Duration = self.started.elapsed();
+            self.metrics.requests.with_label_values(&[outcome]).inc();
+            self.metrics.in_flight.dec();
+            self.audit.submit(event.finish(outcome, took));
+        }
+    }
+}
+
+/// A UUID v7 (RFC 9562 section 5.7) of a request that began at `now`. The random part is the
+/// thread's generator's: asking the kernel for it would be a system call a request.
+fn request_id(now: Millis) -> String {
+    let millis = u64::try_from(now).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().to_string()
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        self.end("unknown");
+    }
+}
