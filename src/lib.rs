@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod demo;
 pub mod gate;
 pub mod identity;
 pub mod idp;

@@ -1,0 +1,73 @@
+//! The invented tickets that the demo PSA starts with, and what was said about them.
+
+/// Title, contact by position, board, status, priority, category, technician
+/// (0 to 3, 9 for nobody), age in hours, description.
+type Ticket = (&'static str, usize, usize, usize, usize, usize, usize, i64, &'static str);
+#[rustfmt::skip]
+pub(super) const TICKETS: [Ticket; 40] = [
+    ("X-ray workstation freezes when an image is opened", 1, 0, 1, 0, 0, 0, 3, "The viewer stops for a minute with each image. Started after Friday's update."),
+    ("Front desk cannot print insurance forms", 2, 0, 0, 1, 5, 9, 1, "The printer's tray is full, its queue shows five jobs, nothing comes out."),
+    ("New dental assistant starts on Monday", 0, 1, 0, 2, 7, 2, 26, "Needs an account, a mailbox and access to the schedule."),
+    ("Handheld scanners lose the wireless network in bay 4", 5, 0, 1, 1, 2, 1, 8, "Five scanners drop out near the roller door, about once in ten minutes."),
+    ("Dispatch screen shows yesterday's routes", 4, 0, 1, 0, 1, 0, 2, "Drivers are being called by phone while the screen is stale."),
+    ("Forklift tablet with a cracked screen", 5, 0, 2, 3, 0, 3, 70, "Waiting for the client to confirm the replacement's price."),
+    ("VPN drops for drivers on the northern route", 3, 0, 1, 2, 2, 1, 30, "Seen with one mobile carrier only."),
+    ("Plotter prints blue where the drawing is green", 7, 0, 3, 3, 5, 2, 120, "A profile was replaced; prints match the screen again."),
+    ("Drawing server is almost full", 6, 2, 0, 1, 0, 9, 5, "Volume D has 4 percent free. The growth is 20 GB a week."),
+    ("Move the drawing archive to the new server", 6, 1, 1, 2, 1, 3, 200, "2.1 TB, to be copied at night, permissions kept."),
+    ("Cannot open old project files", 7, 0, 2, 2, 1, 0, 49, "The files are from a version that is no longer installed."),
+    ("Practice software asks for a licence every morning", 9, 0, 1, 1, 1, 2, 18, "The licence service does not start by itself."),
+    ("Ultrasound pictures do not reach the patient record", 8, 0, 0, 0, 1, 9, 1, "Since the network cupboard was cleaned."),
+    ("Backup of the practice server failed twice", 9, 2, 1, 1, 6, 1, 12, "Error: the snapshot could not be created."),
+    ("Donation form mail lands in junk", 11, 0, 1, 2, 3, 2, 40, "The sender's domain has no SPF record."),
+    ("Volunteer laptops need an update before the drive", 11, 0, 0, 3, 1, 9, 22, "Twelve laptops, all in the store room."),
+    ("Shared mailbox for the summer drive", 10, 0, 4, 3, 3, 0, 310, "Created, four people have access."),
+    ("Weighing station computer will not start", 12, 0, 1, 0, 0, 3, 4, "It beeps three times. Harvest deliveries begin at six."),
+    ("Orchard gate camera is offline", 12, 2, 0, 2, 2, 9, 9, "No answer to ping since two in the night."),
+    ("Accounting export has wrong dates", 13, 0, 2, 2, 1, 0, 65, "Day and month are swapped for half of the rows."),
+    ("Second monitor for accounts", 13, 0, 3, 3, 0, 2, 150, "Delivered and connected."),
+    ("Suspicious sign-in to the claims mailbox", 15, 0, 1, 0, 4, 1, 2, "A sign-in from a country where nobody works. Sessions were ended, the password was changed."),
+    ("Broker cannot reach the rating portal", 14, 0, 0, 1, 2, 9, 1, "The portal says the address is not on its list."),
+    ("Encryption proof for the yearly audit", 16, 1, 1, 2, 4, 3, 96, "A list of all laptops with the state of their disks."),
+    ("Phishing training for new staff", 16, 1, 0, 3, 4, 9, 180, "Six people joined since spring."),
+    ("Claims printer jams with envelopes", 15, 0, 4, 3, 5, 2, 400, "Rollers cleaned, tray 2 set to envelopes."),
+    ("Till in the shop does not take cards", 17, 0, 1, 0, 2, 0, 1, "The terminal cannot reach its bank. Cash only right now."),
+    ("Order tablet is slow in the morning", 18, 0, 2, 2, 1, 2, 55, "Asked the client at which hour it is slow."),
+    ("Web shop certificate expires in ten days", 17, 2, 0, 1, 4, 9, 6, "Renewal has failed since the name servers were moved."),
+    ("Mail to a wholesaler is returned", 17, 0, 3, 2, 3, 1, 90, "The receiver had blocked the old server's address; it was removed from the list."),
+    ("Milling controller lost its drive mapping", 20, 0, 1, 0, 1, 3, 7, "Line 2 cannot load programs. Line 1 is fine."),
+    ("Measuring room computer needs more memory", 21, 0, 2, 3, 0, 2, 130, "Quote sent."),
+    ("Core switch reports high temperature", 19, 2, 0, 0, 2, 9, 2, "71 degrees in the plant's cabinet, and the fan alarm is on."),
+    ("Replace the plant's wireless access points", 19, 1, 1, 2, 2, 1, 260, "Fourteen access points, two visits."),
+    ("User locked out after the holidays", 20, 0, 4, 2, 4, 0, 500, "Account unlocked, phone number for the reset added."),
+    ("Time stamps on the quality reports are wrong", 21, 0, 3, 2, 1, 3, 75, "The server's time source was unreachable; it has two now."),
+    ("Document search finds nothing from last week", 23, 0, 1, 1, 1, 1, 11, "The index stopped when the disk was full."),
+    ("Partner's phone does not get mail", 22, 0, 0, 1, 3, 9, 3, "The phone is new and asks for the password again and again."),
+    ("Scan to folder stopped after the password change", 23, 0, 3, 2, 5, 2, 60, "The printer's scanner had the old password; it uses its own account now."),
+    ("Court filing program needs an update by the first", 22, 0, 2, 1, 1, 0, 33, "Waiting for the firm's choice of an evening."),
+];
+
+/// Ticket by position, technician, internal, hours after it was entered, words.
+#[rustfmt::skip]
+pub(super) const COMMENTS: [(usize, usize, bool, i64, &str); 20] = [
+    (0, 0, false, 1, "I have rolled the viewer back on one machine. Please open five images and tell me how it goes."),
+    (0, 0, true, 2, "The update changed the graphics setting. Vendor case opened."),
+    (2, 2, false, 4, "The account is ready. Which days will she work?"),
+    (3, 1, false, 2, "We will bring a spare access point tomorrow at nine."),
+    (3, 1, true, 3, "Channel 11 is shared with the neighbour's scanners."),
+    (4, 0, false, 1, "The feed's service hangs. Restarted; watching it for an hour."),
+    (5, 3, false, 20, "The replacement costs 389. Shall we order it?"),
+    (6, 1, false, 8, "Could one driver try the other carrier's card today?"),
+    (7, 2, false, 30, "New profile installed. Please compare the next print with the screen."),
+    (9, 3, true, 48, "First pass copied 1.4 TB. Second pass on Saturday."),
+    (11, 2, false, 3, "The service starts late now, after the database. Please restart tomorrow as usual."),
+    (13, 1, true, 1, "Shadow storage was limited to 2 GB. Raised to 60 GB, test runs at noon."),
+    (14, 2, false, 10, "We added the record. It takes up to a day until all receivers know it."),
+    (17, 3, false, 1, "A technician is on the way with a spare computer."),
+    (21, 1, true, 1, "No rules were added to the mailbox. Two messages were read."),
+    (21, 1, false, 1, "The account is safe again. Please do not open the link that was sent from it."),
+    (26, 0, false, 0, "The terminal has no address from the router. We are looking at it from here."),
+    (30, 3, false, 2, "Line 2 can load programs again from a copy. The mapping follows tonight."),
+    (33, 1, false, 90, "Half of the access points are up. The other half on the second visit."),
+    (36, 1, true, 5, "Cleared 60 GB and started the index again. About nine hours to go."),
+];
