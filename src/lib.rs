@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod clock;
 pub mod demo;
+pub mod edge;
 pub mod gate;
 pub mod identity;
 pub mod idp;

@@ -1,0 +1,145 @@
+//! Bounded reading and writing between pingora's session and plain values, and the one
+//! place where a refusal gets its HTTP status.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::gate::{Outgoing, Refusal};
+
+type Written = pingora::Result<()>;
+
+/// How much, and for how long, is read of a body that nobody wants, so that the client sees its refusal.
+const DRAINED: usize = 8 << 20;
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Reads the whole request body, at most `limit` bytes, within `patience`.
+pub async fn read(session: &mut Session, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
+    let too_large = Refusal::TooLarge { limit };
+    let headers = &session.req_header().headers;
+    let mut codings = headers.get_all(http::header::TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Refusal::Unreadable);
+    }
+    let declared =
+        headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(too_large);
+    }
+    let continues = headers
+        .get(http::header::EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let downstream = session.as_downstream_mut();
+    let continues = continues && !downstream.is_http2();
+    let whole = async {
+        if continues {
+            downstream.write_continue_response().await.map_err(|_| Refusal::Unreadable)?;
+        }
+        let first = downstream.read_request_body().await.map_err(|_| Refusal::Unreadable)?;
+        let Some(mut chunk) = first else { return Ok(Bytes::new()) };
+        let mut gathered = BytesMut::new();
+        loop {
+            if gathered.len() + chunk.len() > limit {
+                return Err(too_large);
+            }
+            let next = downstream.read_request_body().await.map_err(|_| Refusal::Unreadable)?;
+            match next {
+                // Most bodies come in one piece and are not copied.
+                None if gathered.is_empty() => return Ok(chunk),
+                None => {
+                    gathered.extend_from_slice(&chunk);
+                    return Ok(gathered.freeze());
+                }
+                Some(more) => {
+                    gathered.extend_from_slice(&chunk);
+                    chunk = more;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(patience, whole).await.unwrap_or(Err(Refusal::Stalled))
+}
+
+/// The HTTP status of each refusal.
+fn status(refusal: &Refusal) -> u16 {
+    match refusal {
+        Refusal::Unreadable => 400,
+        Refusal::Unauthorized { .. } => 401,
+        Refusal::Host | Refusal::Origin | Refusal::Disabled => 403,
+        Refusal::Method => 405,
+        Refusal::Stalled => 408,
+        Refusal::TooLarge { .. } => 413,
+        Refusal::MediaType => 415,
+        Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => 503,
+    }
+}
+
+/// Writes what the gate says.
+pub async fn write(session: &mut Session, outgoing: Outgoing) -> Written {
+    match outgoing {
+        Outgoing::Answer { status, body } => respond(session, status, &[], Bytes::from(body)).await,
+        Outgoing::Accepted => respond(session, 202, &[], Bytes::new()).await,
+        Outgoing::Refused(refusal) => refuse(session, &refusal).await,
+    }
+}
+
+/// Writes a refusal, its remedy in the body and in the headers its status asks for.
+pub async fn refuse(session: &mut Session, refusal: &Refusal) -> Written {
+    let mut headers = Vec::new();
+    match refusal {
+        Refusal::Unauthorized { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
+        Refusal::Method => headers.push(("allow", "POST")),
+        Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
+            headers.push(("retry-after", "1"))
+        }
+        Refusal::TooLarge { .. } | Refusal::Stalled | Refusal::Unreadable => {
+            session.set_keepalive(None);
+        }
+        Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::MediaType => {}
+    }
+    let body = serde_json::json!({"error": refusal.code(), "error_description": refusal.message()});
+    respond(session, status(refusal), &headers, Bytes::from(body.to_string())).await?;
+    if session.is_http2() {
+        // A stream that ends with its body unread is reset, and some clients then lose the answer.
+        let rest = async {
+            let mut left = DRAINED;
+            while let Ok(Some(chunk)) = session.as_downstream_mut().read_request_body().await {
+                left = left.saturating_sub(chunk.len());
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+    }
+    Ok(())
+}
+
+/// Writes a whole JSON response; an empty body gets no content type.
+pub async fn respond(
+    session: &mut Session,
+    status: u16,
+    headers: &[(&'static str, &str)],
+    body: Bytes,
+) -> Written {
+    let mut head = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    if status != 204 {
+        head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+    }
+    if !body.is_empty() {
+        head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+    }
+    head.insert_header(http::header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    for (name, value) in headers {
+        head.insert_header(*name, *value)?;
+    }
+    let silent = body.is_empty() || session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(head), silent).await?;
+    if !silent {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}

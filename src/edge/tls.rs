@@ -1,0 +1,77 @@
+//! Certificates for the listeners: read and checked here, because pingora panics on bad ones.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use pingora::listeners::TlsAccept;
+use pingora::listeners::tls::TlsSettings;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// What is wrong with a certificate or its key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or is not PEM.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which file.
+        path: String,
+        /// What the reader said.
+        cause: String,
+    },
+    /// The pair cannot be used.
+    #[error("the certificate and the key do not work together: {0}")]
+    Pair(String),
+    /// pingora would not take the settings.
+    #[error("TLS cannot be set up: {0}")]
+    Settings(String),
+}
+
+/// Reads a PEM chain (leaf first) and the leaf's key, and checks that they belong together.
+pub fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
+    let refused = |path: &Path, cause: String| TlsError::File { path: path.display().to_string(), cause };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| refused(cert, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(refused(cert, "no PEM certificate in it".to_owned()));
+    }
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, error.to_string()))?;
+    let provider = CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    CertifiedKey::from_der(chain, key, &provider).map_err(|error| TlsError::Pair(error.to_string()))
+}
+
+/// Listener settings that serve `certified` over HTTP/2 and HTTP/1.1.
+pub fn settings(certified: CertifiedKey) -> Result<TlsSettings, TlsError> {
+    let mut settings = TlsSettings::with_callbacks(Box::new(NoCallbacks))
+        .map_err(|error| TlsError::Settings(error.to_string()))?;
+    settings.set_cert_resolver(Arc::new(One(Arc::new(certified))));
+    settings.enable_h2();
+    Ok(settings)
+}
+
+struct NoCallbacks;
+
+#[async_trait::async_trait]
+impl TlsAccept for NoCallbacks {}
+
+/// The one certificate, whatever name the client asks for.
+struct One(Arc<CertifiedKey>);
+
+impl fmt::Debug for One {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("One")
+    }
+}
+
+impl ResolvesServerCert for One {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
