@@ -1,7 +1,44 @@
-//! Sidegate, the governed MCP door to a PSA.
+//! Sidegate, the governed MCP door to a PSA: AI agents speak the Model Context Protocol to it,
+//! it speaks REST to the PSA, and every call runs under the agent's own key and is on record.
+//!
+//! # The floors
+//! Arrows point down; `tests/it/architecture.rs` fails on one that points up.
+//!
+//! | floor | rooms | what they do |
+//! |---|---|---|
+//! | house | [`app`] [`cli`] [`config`] [`demo`] | put everything together, decide nothing about a request |
+//! | edge | [`edge`] | where bytes come in: pingora, the operators' listener |
+//! | gate | [`gate`] | the verbs: admit, answer, call, administer |
+//! | doors | [`psa`] [`idp`] [`audit`] | one trait and one table of kinds each; adapters are private |
+//! | cellar | [`store`] [`outbound`] | SQL, and the one HTTP client |
+//! | judgement | [`policy`] | pure |
+//! | words | [`mcp`] [`tool`] [`identity`] | pure: no I/O, no clock, no randomness |
+//! | ground | [`secret`] [`clock`] [`units`] [`metrics`] | |
+//!
+//! # One call
+//! 1. [`edge`] copies the head of the request out of pingora's session: [`gate::Head`].
+//! 2. [`gate::Gate::admit`] checks Host and Origin, then the bearer: verified claims, from a cache
+//!    by the token's hash or afresh, become a [`identity::trust::Caller`] by today's agent table.
+//! 3. [`gate::Gate::answer`] decodes the body: [`mcp::revision::decode`] finds the revision and the
+//!    [`mcp::message::Ask`].
+//! 4. The tool plans the call on a catalogue entry, and [`tool::rewrite::bind`] makes the
+//!    [`tool::rewrite::Bound`] request: method fixed by the entry, every value checked.
+//! 5. [`policy::decide`] alone turns it into a [`policy::Permit`], which owns it.
+//! 6. The intent of anything but a read is on disk before the PSA is called: no record, no action.
+//! 7. The agent's own short-lived key is at hand or minted once; [`psa::Psa::send`] consumes the permit.
+//! 8. The response is shaped into a tool result, the record is closed, the answer is encoded in
+//!    the client's revision.
+//!
+//! # Adding things
+//! One new file, one `mod` line and one table row beside each other:
+//! a PSA in `psa/` (`KINDS`), an audit sink in `audit/sink/` (`KINDS`), an MCP revision in
+//! `mcp/revision/` (`REVISIONS`). A tool is a [`tool::table::ToolRow`].
 
+pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod gate;

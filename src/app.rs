@@ -1,0 +1,230 @@
+//! The only composition root: a configuration becomes a running whole.
+//!
+//! Knows everybody and decides nothing about a request.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::config::{AgentConfig, Config};
+use crate::edge::Door;
+use crate::edge::ops::Ops;
+use crate::gate::admin::{Admin, IssuerSpec};
+use crate::gate::{Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster};
+use crate::identity::metadata::Resource;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::tool::table::{ToolRow, ToolTable};
+
+/// How often expired keys of ours are removed from the PSA.
+const SWEEP: Duration = Duration::from_secs(300);
+
+/// Why the whole cannot be put together or run, in the operator's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AppError(pub String);
+
+fn failed(error: impl ToString) -> AppError {
+    AppError(error.to_string())
+}
+
+/// Listeners, bound and not yet served.
+pub struct Sockets {
+    /// The public listeners.
+    pub door: Door,
+    /// The operators' listener.
+    pub ops: TcpListener,
+}
+
+impl Sockets {
+    /// Binds what the configuration names.
+    pub fn bind(config: &Config) -> Result<Self, AppError> {
+        let ops = TcpListener::bind(&config.ops.listen)
+            .map_err(|error| AppError(format!("ops.listen: cannot bind {}: {error}", config.ops.listen)))?;
+        Ok(Self { door: Door::bind(&config.server).map_err(AppError)?, ops })
+    }
+}
+
+/// Everything that runs, ready to be served.
+pub struct App {
+    config: Config,
+    gate: Arc<Gate>,
+    roster: Arc<Roster>,
+    credentials: Arc<Credentials>,
+    catalogue: Arc<Catalogue>,
+    audit: Audit,
+    store: Store,
+    sockets: Sockets,
+}
+
+/// The administrator's verbs on what `config` names, without a listener.
+pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
+    let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
+    store.ensure_tenant(&config.tenant.id, &config.tenant.name).await.map_err(failed)?;
+    let idp = crate::idp::open(&config.idp, Arc::new(Metrics::new()), clock.clone()).map_err(failed)?;
+    let door = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
+    Ok(Admin {
+        store,
+        tenant: config.tenant.id.clone(),
+        configured_issuers: configured_issuers(config),
+        idp,
+        keys: door.keys,
+        directory: door.directory,
+        clock,
+    })
+}
+
+fn configured_issuers(config: &Config) -> Vec<String> {
+    config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+}
+
+/// Makes the store say what the configuration file says of issuers and agents.
+async fn apply(admin: &Admin, config: &Config) -> Result<(), AppError> {
+    let issuers: Vec<_> =
+        config.issuers.iter().map(|issuer| IssuerSpec { trusted: issuer.trusted() }).collect();
+    let agents: Vec<_> = config.agents.iter().map(AgentConfig::spec).collect();
+    admin.apply_config(&issuers, &agents).await.map_err(failed)
+}
+
+/// The resource identifier that tokens must be made for: `public_url` first, else the first listener.
+pub fn resource(config: &Config) -> Resource {
+    let base = config.server.public_url.clone().unwrap_or_else(|| {
+        let scheme = if config.server.tls_cert_file.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", config.server.listen.first().map_or("localhost", String::as_str))
+    });
+    Resource::new(&base, &config.server.mcp_path)
+}
+
+impl App {
+    /// Opens the store, the doors and the record, and puts the gate together. Nothing is served yet.
+    /// `tools` are the tools it offers.
+    pub async fn build(
+        config: Config,
+        sockets: Sockets,
+        clock: Clock,
+        tools: Vec<ToolRow>,
+    ) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new());
+        let audit = Audit::open(&config.audit, metrics.clone()).map_err(failed)?;
+        let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
+        let tenant = config.tenant.id.clone();
+        store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
+        let idp = crate::idp::open(&config.idp, metrics.clone(), clock.clone()).map_err(failed)?;
+        let psa = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
+        let admin = Admin {
+            store: store.clone(),
+            tenant: tenant.clone(),
+            configured_issuers: configured_issuers(&config),
+            idp: idp.clone(),
+            keys: psa.keys.clone(),
+            directory: psa.directory.clone(),
+            clock: clock.clone(),
+        };
+        apply(&admin, &config).await?;
+        let roster =
+            Roster::open(store.clone(), &tenant, config.policy.default_max_effect).await.map_err(failed)?;
+        let credentials = Credentials::new(
+            psa.keys.clone(),
+            config.psa.key_ttl.0,
+            clock.clone(),
+            metrics.clone(),
+            Some(roster.clone()),
+        );
+        let catalogue = Catalogue::open(CatalogueParts {
+            rules: config.catalog.clone(),
+            psa: psa.psa.clone(),
+            key: psa.catalog_credential,
+            credentials: credentials.clone(),
+            store: store.clone(),
+            tenant: tenant.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        })
+        .await;
+        let hosts = config.server.hosts(&sockets.door.addresses());
+        let gate = Gate::new(GateParts {
+            doorway: Doorway::new(
+                &config.server.mcp_path,
+                config.server.public_url.as_deref(),
+                &hosts,
+                &config.server.allowed_origins,
+            ),
+            mcp_path: config.server.mcp_path.clone(),
+            tenant,
+            authenticator: Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone()),
+            catalogue: catalogue.clone(),
+            tools: ToolTable::new(tools).map_err(AppError)?,
+            credentials: credentials.clone(),
+            psa: psa.psa,
+            audit: audit.clone(),
+            metrics,
+            clock,
+            call_timeout: config.server.call_timeout.0,
+        });
+        let gate = Arc::new(gate);
+        Ok(Self { config, gate, roster, credentials, catalogue, audit, store, sockets })
+    }
+
+    /// Where MCP is served.
+    pub fn mcp_addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.door.addresses()
+    }
+
+    /// Where the probes are.
+    pub fn ops_address(&self) -> Result<SocketAddr, AppError> {
+        self.sockets.ops.local_addr().map_err(failed)
+    }
+
+    /// Fetches the catalogue once, so that the first call finds it.
+    pub async fn warm(&self) -> Result<(), AppError> {
+        self.catalogue.refresh().await.map_err(AppError)
+    }
+
+    /// Serves until `stop` ends, then: not ready, a pause for balancers to notice, no new
+    /// connections, requests in flight end, keys are revoked, the record is written.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let mut background = JoinSet::new();
+        background.spawn(self.roster.clone().follow());
+        background.spawn(self.credentials.clone().follow());
+        background.spawn(self.credentials.clone().sweep(SWEEP));
+        background.spawn(self.catalogue.clone().follow(self.config.psa.catalog_refresh.0));
+        let mut door = self.sockets.door.serve(&self.config.server, self.gate.clone()).map_err(AppError)?;
+        self.sockets.ops.set_nonblocking(true).map_err(failed)?;
+        let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
+        let ops = Ops::new(self.gate.clone());
+        let (stop_ops, stopping) = watch::channel(false);
+        let serving_ops = tokio::spawn(ops.clone().serve(listener, stopping));
+
+        stop.await;
+        tracing::info!("stopping: no longer ready");
+        ops.drain();
+        tokio::time::sleep(self.config.server.drain_delay.0).await;
+        door.close().await;
+        let deadline = tokio::time::Instant::now() + self.config.server.grace.0;
+        let drained = async {
+            while door.in_flight() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Something of the grace is kept for revoking the keys.
+        let last_call = deadline - (self.config.server.grace.0 / 4).min(Duration::from_secs(3));
+        if tokio::time::timeout_at(last_call, drained).await.is_err() {
+            tracing::warn!(left = door.in_flight(), "the grace period is over with requests in flight");
+        }
+        if tokio::time::timeout_at(deadline, self.credentials.shutdown()).await.is_err() {
+            tracing::warn!("the keys could not be revoked in time; they end by themselves");
+        }
+        background.shutdown().await;
+        self.audit.close().await;
+        self.store.close().await;
+        let _ = stop_ops.send(true);
+        let _ = tokio::time::timeout(Duration::from_secs(1), serving_ops).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

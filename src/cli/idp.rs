@@ -1,0 +1,74 @@
+//! `sidegate idp add|list`.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use super::{Done, administer};
+use crate::app::AppError;
+use crate::gate::admin::IssuerSpec;
+use crate::identity::trust::TrustedIssuer;
+
+#[derive(Debug, Subcommand)]
+pub enum IdpCommand {
+    /// Trust an issuer, after fetching its metadata and keys once.
+    Add(AddArguments),
+    /// Show all trusted issuers.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct AddArguments {
+    /// The `iss` of its tokens, exactly.
+    issuer: String,
+    /// Where its keys are, where discovery is not to be used.
+    #[arg(long)]
+    jwks_uri: Option<String>,
+    /// An audience accepted beside this server's own URL; may be repeated.
+    #[arg(long = "audience")]
+    audiences: Vec<String>,
+    /// The claim that names the agent.
+    #[arg(long, default_value = "sub")]
+    subject_claim: String,
+    /// The oldest token to accept, in seconds since it was issued.
+    #[arg(long)]
+    max_age: Option<i64>,
+    /// Tolerated clock difference in seconds.
+    #[arg(long, default_value_t = 60)]
+    leeway: i64,
+    /// Do not contact the issuer now.
+    #[arg(long)]
+    skip_probe: bool,
+}
+
+pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
+    let (_, admin) = administer(config).await?;
+    let failed = |error: crate::gate::admin::AdminError| AppError(error.to_string());
+    match command {
+        IdpCommand::Add(add) => {
+            let trusted = TrustedIssuer {
+                issuer: add.issuer,
+                jwks_uri: add.jwks_uri,
+                audiences: add.audiences,
+                subject_claim: add.subject_claim,
+                max_age: add.max_age,
+                leeway: add.leeway,
+            };
+            let name = trusted.issuer.clone();
+            match admin.add_issuer(&IssuerSpec { trusted }, add.skip_probe).await.map_err(failed)? {
+                Some(found) => {
+                    println!("issuer {name} is trusted: {} keys at {}", found.keys, found.jwks_uri)
+                }
+                None => println!("issuer {name} is trusted; it was not contacted"),
+            }
+        }
+        IdpCommand::List => {
+            for row in admin.issuers().await.map_err(failed)? {
+                let state = if row.active { "trusted" } else { "off" };
+                let keys = row.jwks_uri.as_deref().unwrap_or("by discovery");
+                println!("{}\t{state}\tsubject claim {}\tkeys {keys}", row.issuer, row.subject_claim);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! `sidegate serve`.
+
+use std::path::Path;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Done, load, logging};
+use crate::app::{App, AppError, Sockets};
+use crate::clock::Clock;
+use crate::tool::table::standard_rows;
+
+pub async fn run(config: Option<&Path>) -> Done {
+    let config = load(config)?;
+    logging::start(&config.log);
+    let sockets = Sockets::bind(&config)?;
+    let app = App::build(config, sockets, Clock::System, standard_rows()).await?;
+    for address in app.mcp_addresses() {
+        tracing::info!(%address, "serving MCP");
+    }
+    tracing::info!(address = %app.ops_address()?, "serving probes and metrics");
+    app.run(stopped()?).await
+}
+
+/// Ends on SIGTERM or SIGINT.
+pub fn stopped() -> Result<impl Future<Output = ()>, AppError> {
+    let listen =
+        |kind| signal(kind).map_err(|error| AppError(format!("signals cannot be received: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

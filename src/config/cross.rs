@@ -1,0 +1,101 @@
+//! What no section can see alone: names that refer to each other, and rules of
+//! one section that bind another. Listeners and files have a file each. Each finding says which other keys it rests on, so that
+//! it is not said where one of these is itself in doubt.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use super::Config;
+use super::findings::Findings;
+
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    super::listeners::check(config, findings);
+    super::places::check(config, findings);
+    names_of_the_endpoint(config, findings);
+    issuers(config, findings);
+    agents(config, findings);
+}
+
+fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
+    if let Some(message) = config.server.public_url.as_deref().and_then(wrong_public_url) {
+        findings.follow("server.public_url", &[], message.to_owned());
+    }
+    let path = &config.server.mcp_path;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    let message = if !path.starts_with('/') {
+        "must begin with /"
+    } else if path.ends_with('/') {
+        "must not end with /, nor be / alone"
+    } else if !path.bytes().all(plain) || path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
+    {
+        "must be a plain path of letters, digits and - . _ ~, such as /api/mcp"
+    } else {
+        return;
+    };
+    findings.follow("server.mcp_path", &[], message.to_owned());
+}
+
+fn wrong_public_url(text: &str) -> Option<&'static str> {
+    let Ok(url) = Url::parse(text) else {
+        return Some("must be an absolute URL, such as https://mcp.example.com");
+    };
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        Some("must begin with https:// or http:// and name a host")
+    } else if url.query().is_some() || url.fragment().is_some() {
+        Some("must have neither a query nor a fragment")
+    } else if !url.username().is_empty() || url.password().is_some() {
+        Some("must hold neither a user name nor a password")
+    } else {
+        None
+    }
+}
+
+fn issuers(config: &Config, findings: &mut Findings) {
+    let mut seen = BTreeMap::new();
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        if let Some(first) = seen.insert(&issuer.issuer, index) {
+            let message = format!("is the same as issuers[{first}].issuer; an issuer is written once");
+            findings.follow(&format!("issuers[{index}].issuer"), &[], message);
+        }
+        for (key, address) in [("issuer", Some(&issuer.issuer)), ("jwks_uri", issuer.jwks_uri.as_ref())] {
+            if let Some(Err(error)) = address.map(|address| config.idp.judge(address)) {
+                let also = ["idp.allow_private_networks"];
+                findings.follow(&format!("issuers[{index}].{key}"), &also, error.to_string());
+            }
+        }
+    }
+}
+
+fn agents(config: &Config, findings: &mut Findings) {
+    let (mut names, mut subjects) = (BTreeMap::new(), BTreeMap::new());
+    for (index, agent) in config.agents.iter().enumerate() {
+        let at = format!("agents[{index}]");
+        if let Some(first) = names.insert(&agent.name, index) {
+            let message = format!("`{}` is also the name of agents[{first}]; names are unique", agent.name);
+            findings.follow(&format!("{at}.name"), &[], message);
+        }
+        if let Some(first) = subjects.insert((&agent.issuer, &agent.subject), index) {
+            let message = format!(
+                "agent `{}` has the issuer and the subject of agents[{first}]; a token can mean one agent only",
+                agent.name
+            );
+            findings.follow(&format!("{at}.subject"), &[&format!("{at}.issuer")], message);
+        }
+        if !config.issuers.iter().any(|issuer| issuer.issuer == agent.issuer) {
+            let message = format!(
+                "agent `{}` has tokens from {}, which is none of [[issuers]]; add it there",
+                agent.name, agent.issuer
+            );
+            findings.follow(&format!("{at}.issuer"), &["issuers"], message);
+        }
+        if agent.provision && config.psa.keys == "static" {
+            let message = format!(
+                "agent `{}` cannot have a user made for it where psa.keys is \"static\"; name an existing \
+                 one as psa_user, or leave it to the user of its key",
+                agent.name
+            );
+            findings.follow(&format!("{at}.provision"), &["psa.keys"], message);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Whom the listeners can be reached by, that no two want one address, and what
+//! TLS they have. Knows the two sections with listeners only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::Config;
+use super::findings::Findings;
+
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    let taken = addresses(config, findings);
+    clashes(&taken, findings);
+    exposure(config, &taken, findings);
+    tls(config, findings);
+}
+
+/// A listener that can be read: its key and address.
+type Taken = (String, SocketAddr);
+
+const OPS: &str = "ops.listen";
+
+fn addresses(config: &Config, findings: &mut Findings) -> Vec<Taken> {
+    if config.server.listen.is_empty() {
+        findings.follow("server.listen", &[], "is empty; write at least one address".to_owned());
+    }
+    let server = config.server.listen.iter().enumerate();
+    let server = server.map(|(index, listen)| (format!("server.listen[{index}]"), listen));
+    let mut taken = Vec::new();
+    for (key, listen) in server.chain([(OPS.to_owned(), &config.ops.listen)]) {
+        match listen.parse() {
+            Ok(address) => taken.push((key, address)),
+            Err(_) => {
+                let message = format!(
+                    "`{listen}` is not an IP address with a port; write such as 127.0.0.1:8443 or [::1]:8443"
+                );
+                findings.follow(&key, &[], message);
+            }
+        }
+    }
+    taken
+}
+
+fn clashes(taken: &[Taken], findings: &mut Findings) {
+    for (index, (key, address)) in taken.iter().enumerate() {
+        if let Some((first, other)) = taken.iter().take(index).find(|(_, other)| clash(*address, *other)) {
+            let message = format!("{address} is taken by {first} ({other}); choose another port");
+            findings.follow(key, &[first], message);
+        }
+    }
+}
+
+/// Whether only one of two sockets can listen.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+    // The IPv6 wildcard takes IPv4 connections as well.
+    let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
+    // Port 0 is any that is free.
+    one.port() != 0 && one.port() == other.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
+fn is_public(address: &SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+fn exposure(config: &Config, taken: &[Taken], findings: &mut Findings) {
+    let server = &config.server;
+    let (ops, door): (Vec<_>, Vec<_>) =
+        taken.iter().filter(|(_, address)| is_public(address)).partition(|(key, _)| key == OPS);
+    if let Some((key, address)) = ops.first()
+        && !config.ops.allow_plaintext
+    {
+        findings.follow(
+            key,
+            &["ops.allow_plaintext"],
+            format!(
+                "{address} can be reached from other machines, and this listener has no TLS; bind loopback, \
+                 or set ops.allow_plaintext = true where the network keeps everyone else out"
+            ),
+        );
+    }
+    let Some((_, public)) = door.first() else { return };
+    if !(server.allow_plaintext || server.tls_cert_file.is_some() || server.tls_key_file.is_some()) {
+        findings.follow(
+            "server.tls_cert_file",
+            &["server.listen", "server.tls_key_file", "server.allow_plaintext"],
+            format!(
+                "is missing, but {public} can be reached from other machines; set it and \
+                 server.tls_key_file, or server.allow_plaintext = true where something in front ends TLS"
+            ),
+        );
+    }
+    if server.public_url.is_none() && server.allowed_hosts.is_empty() {
+        findings.follow(
+            "server.public_url",
+            &["server.listen", "server.allowed_hosts"],
+            format!(
+                "is missing, but {public} can be reached from other machines; set it to the URL \
+                 that agents use, or set server.allowed_hosts"
+            ),
+        );
+    }
+}
+
+fn tls(config: &Config, findings: &mut Findings) {
+    let (cert_key, key_key) = ("server.tls_cert_file", "server.tls_key_file");
+    let half = |given: &str| format!("is missing, but {given} is set; TLS needs both");
+    let (cert_file, key_file) = match (&config.server.tls_cert_file, &config.server.tls_key_file) {
+        (None, None) => return,
+        (Some(_), None) => return findings.follow(key_key, &[cert_key], half(cert_key)),
+        (None, Some(_)) => return findings.follow(cert_key, &[key_key], half(key_key)),
+        (Some(cert), Some(key)) => (cert, key),
+    };
+    let chain = certificates(cert_file).map_err(|message| findings.follow(cert_key, &[], message));
+    let key = private_key(key_file).map_err(|message| findings.follow(key_key, &[], message));
+    if let (Ok(chain), Ok(key)) = (chain, key)
+        && let Err(error) = CertifiedKey::from_der(chain, key, &ring::default_provider())
+    {
+        findings.follow(key_key, &[cert_key], format!("does not go with {cert_key}: {error}"));
+    }
+}
+
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err("holds no certificate in PEM; it must begin with -----BEGIN CERTIFICATE-----".to_owned()),
+    }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    // The parser's own words are left out: they may quote the file.
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        "holds no unencrypted private key in PEM; it must begin with -----BEGIN PRIVATE KEY-----".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sockets_clash_where_only_one_can_listen() {
+        let clash = |one: &str, other: &str| {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(clash(one, other), clash(other, one));
+            clash(one, other)
+        };
+        for (one, other) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1"),
+            ("127.0.0.1:1", "0.0.0.0:1"),
+            ("127.0.0.1:1", "[::]:1"),
+            ("[::1]:1", "[::]:1"),
+            ("0.0.0.0:1", "[::]:1"),
+        ] {
+            assert!(clash(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("127.0.0.1:1", "127.0.0.1:2"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:1", "127.0.0.2:1"),
+            ("127.0.0.1:1", "[::1]:1"),
+            ("0.0.0.0:1", "[::1]:1"),
+        ] {
+            assert!(!clash(one, other), "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The configuration: gathers the sections that the rooms own, and says
+//! everything that is wrong with it at once, with its source and key.
+//!
+//! A section's own `Default` is the lowest layer; over it lie the TOML file,
+//! the environment and secret files. No room may import this file.
+
+mod cross;
+mod findings;
+mod keys;
+mod layers;
+mod listeners;
+mod places;
+mod sections;
+mod walk;
+
+use std::path::Path;
+
+use figment::value::Dict;
+use serde::Serialize;
+
+pub use findings::{Problem, Problems, report};
+pub use sections::{AgentConfig, IssuerConfig, LogConfig, LogFormat, TenantConfig};
+
+use findings::Findings;
+use keys::Known;
+use layers::Layers;
+use walk::Walk;
+
+use crate::audit::AuditConfig;
+use crate::edge::{OpsConfig, ServerConfig};
+use crate::idp::IdpConfig;
+use crate::policy::PolicyConfig;
+use crate::psa::PsaConfig;
+use crate::store::StoreConfig;
+use crate::tool::catalog::CatalogRules;
+
+/// Gathers the sections: `[name]` under `tables`, `[[name]]` under `lists`, one line each.
+///
+/// A section implements `Default`, `Debug`, `Serialize` and `Deserialize` with
+/// `#[serde(default, deny_unknown_fields)]`, and has an inherent
+/// `fn problems(&self) -> Vec<(String, String)>` of keys within it and messages.
+macro_rules! sections {
+    (tables { $($(#[$table_doc:meta])* $table:ident: $table_type:ty,)* }
+     lists { $($(#[$list_doc:meta])* $list:ident: $list_type:ty,)* }) => {
+        /// The whole configuration, checked. Made by [`load`].
+        #[derive(Debug, Default, Serialize)]
+        pub struct Config {
+            $($(#[$table_doc])* pub $table: $table_type,)*
+            $($(#[$list_doc])* pub $list: Vec<$list_type>,)*
+        }
+
+        impl Config {
+            /// What each section may hold, in the order above.
+            fn known() -> Vec<Known> {
+                vec![
+                    $(Known::of::<$table_type>(stringify!($table), false),)*
+                    $(Known::of::<$list_type>(stringify!($list), true),)*
+                ]
+            }
+
+            fn read(walk: &mut Walk<'_>, merged: &Dict) -> Self {
+                Self {
+                    $($table: walk.table(stringify!($table), merged.get(stringify!($table))),)*
+                    $($list: walk.list(stringify!($list), merged.get(stringify!($list))),)*
+                }
+            }
+
+            /// What each section says about itself, with whole keys.
+            fn problems(&self) -> Vec<(String, String)> {
+                let mut all = Vec::new();
+                $(all.extend(under(stringify!($table).to_owned(), self.$table.problems()));)*
+                $(for (index, element) in self.$list.iter().enumerate() {
+                    all.extend(under(format!("{}[{index}]", stringify!($list)), element.problems()));
+                })*
+                all
+            }
+        }
+    };
+}
+
+sections! {
+    tables {
+        /// Where agents connect.
+        server: ServerConfig,
+        /// Health probes and metrics.
+        ops: OpsConfig,
+        /// Sidegate's own database.
+        store: StoreConfig,
+        /// Whose data this instance opens.
+        tenant: TenantConfig,
+        /// How issuers' keys are fetched.
+        idp: IdpConfig,
+        /// The PSA behind.
+        psa: PsaConfig,
+        /// Which of the PSA's endpoints are offered.
+        catalog: CatalogRules,
+        /// What agents may do.
+        policy: PolicyConfig,
+        /// Where the record is kept.
+        audit: AuditConfig,
+        /// What the process says about itself.
+        log: LogConfig,
+    }
+    lists {
+        /// Whose tokens are accepted.
+        issuers: IssuerConfig,
+        /// Who may call.
+        agents: AgentConfig,
+    }
+}
+
+fn under(section: String, problems: Vec<(String, String)>) -> impl Iterator<Item = (String, String)> {
+    problems.into_iter().map(move |(key, message)| (keys::join(&section, &key), message))
+}
+
+/// Reads the configuration: `file` (if any) over the built-in defaults, the
+/// `SIDEGATE__SECTION__KEY` variables among `env` over that, and for each
+/// secret `x` the content of the file that `x_file` names.
+///
+/// # Errors
+/// Every problem there is, not only the first. No problem shows a secret.
+pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, Problems> {
+    let mut findings = Findings::new(file);
+    let layers = Layers::read(file, env, &mut findings);
+    let config = Config::read(&mut Walk::new(&layers, Config::known(), &mut findings), layers.merged());
+    for (key, message) in config.problems() {
+        findings.own(&key, message);
+    }
+    cross::check(&config, &mut findings);
+    findings.into_problems().map_or(Ok(config), Err)
+}
+
+/// The `SIDEGATE__` variables of this process, for [`load`]: the only place
+/// that reads the environment. What is not UTF-8 gets U+FFFD, which `load` refuses.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .filter(|(name, _)| name.starts_with(layers::PREFIX))
+}
+
+/// Every key that a configuration may hold, such as `server.listen` and
+/// `agents[].name`; secrets also with `_file`.
+pub fn known_keys() -> Vec<String> {
+    Config::known().iter().flat_map(Known::keys).collect()
+}

@@ -1,0 +1,60 @@
+//! Files and folders that must be there before anything is served. Knows which
+//! keys name them; what is in them is the business of the rooms that read them.
+
+use std::io::Read;
+use std::path::Path;
+
+use rustls::RootCertStore;
+
+use super::Config;
+use super::findings::Findings;
+
+/// More than any key of the PSA has, in bytes.
+const KEY_LIMIT: u64 = 64 << 10;
+
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    if let Some(file) = config.store.file()
+        && let Some(message) = file.parent().and_then(missing)
+    {
+        findings.follow("store.url", &[], message);
+    }
+    if config.audit.sink == "file"
+        && let Some(message) = config.audit.path.parent().and_then(missing)
+    {
+        findings.follow("audit.path", &["audit.sink"], message);
+    }
+    if let Some(file) = &config.idp.ca_file
+        && let Err(message) = authorities(file)
+    {
+        findings.follow("idp.ca_file", &[], message);
+    }
+    if config.psa.keys == "static" {
+        for (agent, file) in &config.psa.static_keys {
+            if let Err(message) = key(file) {
+                findings.follow(&format!("psa.static_keys.{agent}"), &["psa.keys"], message);
+            }
+        }
+    }
+}
+
+/// What is wrong with a folder in which a file is to be made.
+fn missing(folder: &Path) -> Option<String> {
+    let there = folder.as_os_str().is_empty() || folder.is_dir();
+    (!there).then(|| format!("the folder {} does not exist; make it first", folder.display()))
+}
+
+fn authorities(file: &Path) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in super::listeners::certificates(file)? {
+        roots.add(certificate).map_err(|error| format!("holds something that is no certificate: {error}"))?;
+    }
+    Ok(())
+}
+
+fn key(file: &Path) -> Result<(), String> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    std::fs::File::open(file)
+        .and_then(|file| file.take(KEY_LIMIT).read_to_string(&mut text))
+        .map_err(|error| format!("the file {} cannot be read: {error}", file.display()))?;
+    if text.trim().is_empty() { Err(format!("the file {} is empty", file.display())) } else { Ok(()) }
+}

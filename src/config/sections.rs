@@ -1,0 +1,182 @@
+//! The sections that no room below owns: whom this instance serves, whom it
+//! trusts, and how it logs.
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use crate::gate::admin::AgentSpec;
+use crate::identity::trust::TrustedIssuer;
+use crate::tool::effect::Effect;
+use crate::units::Span;
+
+/// The `[tenant]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantConfig {
+    /// What rows in the store and audit records call the tenant.
+    pub id: String,
+    /// For people.
+    pub name: String,
+}
+
+impl Default for TenantConfig {
+    fn default() -> Self {
+        Self { id: "default".to_owned(), name: String::new() }
+    }
+}
+
+impl TenantConfig {
+    /// What is wrong within the section, as (key, message).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        missing("id", &self.id, "an identifier such as default").into_iter().collect()
+    }
+}
+
+/// The `[log]` section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl LogConfig {
+    /// What is wrong within the section, as (key, message).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        match EnvFilter::try_new(&self.filter) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![("filter".to_owned(), format!("{error}; write such as info,sidegate=debug"))],
+        }
+    }
+}
+
+/// One `[[issuers]]` element: whose tokens are accepted (OpenID Connect Discovery 1.0, RFC 8414).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// Exactly the `iss` of its tokens.
+    pub issuer: String,
+    /// Its key set; found by discovery where absent.
+    pub jwks_uri: Option<String>,
+    /// Accepted `aud` values beside the resource identifier.
+    pub audiences: Vec<String>,
+    /// The claim that names the agent.
+    pub subject_claim: String,
+    /// The oldest `iat` that is accepted.
+    pub max_age: Option<Span>,
+    /// How far clocks may differ.
+    pub leeway: Span,
+}
+
+impl Default for IssuerConfig {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            jwks_uri: None,
+            audiences: Vec::new(),
+            subject_claim: "sub".to_owned(),
+            max_age: None,
+            leeway: Span::seconds(60),
+        }
+    }
+}
+
+impl IssuerConfig {
+    /// The issuer as it is trusted, its times in whole seconds.
+    pub fn trusted(&self) -> TrustedIssuer {
+        TrustedIssuer {
+            issuer: self.issuer.clone(),
+            jwks_uri: self.jwks_uri.clone(),
+            audiences: self.audiences.clone(),
+            subject_claim: self.subject_claim.clone(),
+            max_age: self.max_age.map(|age| age.as_millis() / 1000),
+            leeway: self.leeway.as_millis() / 1000,
+        }
+    }
+
+    /// What is wrong within the element, as (key, message): the rules are those of `idp add`.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        self.trusted().problems()
+    }
+}
+
+/// One `[[agents]]` element: who may call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    /// What people and records call it; unique.
+    pub name: String,
+    /// Which of `issuers` speaks for it.
+    pub issuer: String,
+    /// The value of the issuer's subject claim; unique within the issuer.
+    pub subject: String,
+    /// The largest effect of its calls; `policy.default_max_effect` where absent.
+    pub max_effect: Option<Effect>,
+    /// The PSA user whose permissions it has.
+    pub psa_user: Option<String>,
+    /// Make such a user in the PSA, with `roles`.
+    pub provision: bool,
+    /// Names of PSA roles for a provisioned user.
+    pub roles: Vec<String>,
+    /// False: known and refused.
+    pub active: bool,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            issuer: String::new(),
+            subject: String::new(),
+            max_effect: None,
+            psa_user: None,
+            provision: false,
+            roles: Vec::new(),
+            active: true,
+        }
+    }
+}
+
+impl AgentConfig {
+    /// The agent as an administrator would describe it.
+    pub fn spec(&self) -> AgentSpec {
+        AgentSpec {
+            name: self.name.clone(),
+            issuer: self.issuer.clone(),
+            subject: self.subject.clone(),
+            max_effect: self.max_effect,
+            psa_user: self.psa_user.clone(),
+            provision: self.provision,
+            roles: self.roles.clone(),
+            active: self.active,
+        }
+    }
+
+    /// What is wrong within the element, as (key, message): the rules are those of `agent add`.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        self.spec().problems()
+    }
+}
+
+fn missing(key: &str, value: &str, what: &str) -> Option<(String, String)> {
+    value.trim().is_empty().then(|| (key.to_owned(), format!("is missing; write {what}")))
+}
