@@ -1,0 +1,19 @@
+//! What the tests build their worlds of.
+
+pub mod alga;
+pub mod clients;
+pub mod http;
+pub mod permit;
+pub mod plan;
+pub mod postgres;
+pub mod process;
+pub mod scripted;
+pub mod tls;
+pub mod wait;
+pub mod world;
+
+/// Installs the TLS provider, as `main` does first of all.
+pub fn install_crypto() {
+    // A second test of the same process finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,121 @@
+//! What a world is to be like, and the configuration file that says so.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use sidegate::demo::DemoPsa;
+use sidegate::tool::table::{ToolRow, standard_rows};
+
+/// What differs from everything as the demo has it, in plain HTTP.
+pub struct Plan<'a> {
+    /// The tools on offer.
+    pub rows: Vec<ToolRow>,
+    /// Further lines for `[server]`.
+    pub server: &'a str,
+    /// Further lines for `[idp]`.
+    pub idp: &'a str,
+    /// The lines of `[psa]` instead of the demo's.
+    pub psa: Option<&'a str>,
+    /// Further text at the end.
+    pub more: &'a str,
+    /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
+    pub tls: bool,
+    /// Whom to trust instead of the demo's issuer.
+    pub trusted: Option<Trusted<'a>>,
+}
+
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        Self { rows: standard_rows(), server: "", idp: "", psa: None, more: "", tls: false, trusted: None }
+    }
+}
+
+/// An issuer, and the agents bound to its subjects.
+pub struct Trusted<'a> {
+    pub issuer: &'a str,
+    /// Name, subject, and which of the PSA's users it is: `technician` or `reader`.
+    pub agents: Vec<(&'a str, String, &'a str)>,
+}
+
+impl Trusted<'_> {
+    fn text(&self, psa: &DemoPsa) -> String {
+        let issuer = self.issuer;
+        let mut text = format!("[[issuers]]\nissuer = \"{issuer}\"\n");
+        for (name, subject, user) in &self.agents {
+            let user = if *user == "reader" { psa.reader() } else { psa.technician() };
+            text += &format!(
+                "[[agents]]\nname = \"{name}\"\nissuer = \"{issuer}\"\nsubject = \"{subject}\"\n\
+                 psa_user = \"{user}\"\nmax_effect = \"destroy\"\n"
+            );
+        }
+        text
+    }
+}
+
+fn demo_psa(psa: &DemoPsa) -> String {
+    format!(
+        "url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
+        psa.url,
+        psa.tenant,
+        psa.control_secret.expose(),
+        psa.catalog_user
+    )
+}
+
+/// What the configuration ties together.
+pub struct Ends<'a> {
+    /// What clients call the server.
+    pub base: &'a str,
+    pub address: SocketAddr,
+    pub ops: SocketAddr,
+    pub folder: &'a Path,
+    pub psa: &'a DemoPsa,
+    /// The demo's issuer.
+    pub issuer: &'a str,
+}
+
+impl Plan<'_> {
+    /// The configuration file's text.
+    pub fn configuration(&self, ends: &Ends<'_>) -> String {
+        let Ends { base, address, ops, folder, psa, issuer } = ends;
+        let folder = folder.display();
+        let tls = match self.tls {
+            true => format!(
+                "public_url = \"{base}\"\ntls_cert_file = \"{folder}/tls.crt\"\ntls_key_file = \"{folder}/tls.key\""
+            ),
+            false => String::new(),
+        };
+        let agents = ["technician", "reader"].map(|name| (name, format!("demo-{name}"), name));
+        let demo = Trusted { issuer, agents: agents.into() };
+        format!(
+            r#"
+[server]
+listen = ["{address}"]
+{tls}
+{server}
+[ops]
+listen = "{ops}"
+[store]
+url = "sqlite://{folder}/sidegate.db"
+[tenant]
+id = "demo"
+[psa]
+{psa}
+[idp]
+allow_private_networks = ["127.0.0.0/8"]
+min_refresh_interval = "1s"
+{idp}
+[audit]
+sink = "file"
+path = "{folder}/audit.jsonl"
+{trusted}
+{more}
+"#,
+            server = self.server,
+            psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
+            idp = self.idp,
+            trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa),
+            more = self.more,
+        )
+    }
+}

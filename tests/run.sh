@@ -1,0 +1,88 @@
+#!/bin/sh
+# The test command: formatting, lints and every test, with the official MCP clients, a real OpenID provider and
+# PostgreSQL. Installs on Debian what is missing, or says so. Needs no terminal and asks nothing.
+#
+#   tests/run.sh                 everything
+#   tests/run.sh NAME...         only `cargo test NAME...`, with the same environment
+#
+# SIDEGATE_TEST_CACHE=DIR        the clients' packages are kept there instead of beside tests/clients
+# SIDEGATE_TEST_ROUNDS=N         runs the tests N times (tests/long.sh)
+# CARGO_TARGET_DIR=DIR           where cargo builds; with CI set and this unset, a directory in the user's cache
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+. deploy/packages.sh
+clients=$root/tests/clients
+
+if [ -z "${CARGO_TARGET_DIR:-}" ] && [ -n "${CI:-}" ]; then
+    CARGO_TARGET_DIR=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/sidegate/target
+    export CARGO_TARGET_DIR
+fi
+
+python=${PYTHON:-python3}
+need_cargo "$(rust_version .)"
+need_build_tools
+need node nodejs
+need npm npm
+need "$python" python3
+"$python" -c 'import venv, ensurepip' 2>/dev/null || lack "Python's venv" python3-venv
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lack 'PostgreSQL' postgresql
+need setpriv util-linux
+install_lacking
+for part in fmt clippy; do
+    cargo "$part" --version >/dev/null 2>&1 && continue
+    { command -v rustup >/dev/null 2>&1 && rustup component add "$(echo "$part" | sed s/fmt/rustfmt/)" >&2; } ||
+        die "cargo $part is missing: add the components rustfmt and clippy to the Rust toolchain, then run this again."
+done
+
+# Both kinds of packages go into a directory named after the file that pins them: a changed pin is a new directory, and
+# a directory that has its final name is whole.
+pinned() { cat "$@" | sha256sum | cut -c 1-16; }
+cache=${SIDEGATE_TEST_CACHE:-$clients/.cache}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+
+packages_at=$cache/npm-$(pinned "$clients/package-lock.json" "$clients/.npmrc")
+if [ ! -d "$packages_at" ]; then
+    say "Fetching the JavaScript clients into $packages_at."
+    making=$(mktemp -d "$cache/making.XXXXXX")
+    cp "$clients/package.json" "$clients/package-lock.json" "$clients/.npmrc" "$making/"
+    (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
+    chmod 755 "$making"
+    mv -T "$making" "$packages_at" 2>/dev/null || rm -rf "$making"
+fi
+[ -L "$clients/node_modules" ] || rm -rf "$clients/node_modules"
+ln -sfn "$packages_at/node_modules" "$clients/node_modules"
+
+# A virtual environment also hangs on the interpreter that made it.
+venv=$cache/python-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$clients/requirements.txt")
+if [ ! -e "$venv/complete" ]; then
+    say "Making the Python environment $venv."
+    # A virtual environment knows its own path, so it is made in place and marked when it is whole.
+    "$python" -m venv --clear "$venv" >&2
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$clients/requirements.txt" >&2
+    touch "$venv/complete"
+fi
+
+SIDEGATE_TEST_CLIENTS=$clients
+# One of the platform packages of package.json; older npm installs it without a link in .bin.
+for SIDEGATE_TEST_NODE in "$packages_at"/node_modules/node-linux-*/bin/node; do :; done
+SIDEGATE_TEST_PYTHON=$venv/bin/python
+export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON
+"$SIDEGATE_TEST_NODE" --version >/dev/null 2>&1 || die "the Node 22 of tests/clients does not run on this machine ($(uname -sm))."
+
+rounds=${SIDEGATE_TEST_ROUNDS:-1}
+if [ $# -gt 0 ]; then
+    exec cargo test --locked "$@"
+fi
+say 'cargo fmt --check'
+cargo fmt --check
+say 'cargo clippy --all-targets --locked -- -D warnings'
+cargo clippy --all-targets --locked -- -D warnings
+round=1
+while [ "$round" -le "$rounds" ]; do
+    say "cargo test --locked ($round of $rounds)"
+    cargo test --locked
+    round=$((round + 1))
+done
