@@ -1,0 +1,122 @@
+"""The stage of benches/compare.py: starts and stops processes, reads their CPU time, waits until they answer.
+
+It knows nothing of what is measured. Python's standard library only.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """Something that ends the run, in words for the reader."""
+
+
+class Servers:
+    """The processes of this run; each is its own process group, so that none outlives it."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.running = []
+
+    def start(self, name, command):
+        log = open(self.directory / f"{name}.log", "wb")
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self.directory
+        )
+        log.close()
+        self.running.append((name, process))
+        return process
+
+    def log(self, name):
+        return (self.directory / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def stop(self):
+        for _, process in self.running:
+            signal_group(process, signal.SIGTERM)
+        until = time.monotonic() + 10
+        for _, process in self.running:
+            try:
+                process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                signal_group(process, signal.SIGKILL)
+                process.wait()
+
+
+def signal_group(process, number):
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def family(pid):
+    """A process and all that descend from it: nginx is a master and its workers."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parents[int(entry)] = int(stat_fields(entry)[1])
+            except (OSError, IndexError):
+                continue
+    found = {pid}
+    grew = True
+    while grew:
+        grown = found | {child for child, parent in parents.items() if parent in found}
+        grew = grown != found
+        found = grown
+    return found
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat after the command name, which may hold spaces: state is 0, ppid 1, utime 11, stime 12."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def cpu_us(pids):
+    total = 0
+    for pid in pids:
+        fields = stat_fields(pid)
+        total += int(fields[11]) + int(fields[12])
+    return total * TICK_US
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def http(url, data=None, headers=None, timeout=5):
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            return response.status, response.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+    except (urllib.error.URLError, OSError) as error:
+        return 0, str(error)
+
+
+def wait_for(servers, name, process, url, seconds=20):
+    until = time.monotonic() + seconds
+    status, said = 0, ""
+    while time.monotonic() < until:
+        status, said = http(url, timeout=1)
+        if status == 200:
+            return
+        if process.poll() is not None:
+            raise Failed(f"{name} ended with {process.returncode} while starting:\n{servers.log(name)}")
+        time.sleep(0.05)
+    raise Failed(f"{name} did not answer 200 at {url} within {seconds} s ({status} {said[:200]}):\n{servers.log(name)}")
