@@ -228,3 +228,17 @@ async fn a_body_that_arrives_after_its_agent_was_switched_off_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert!(world.reached().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_catalogue_that_offers_nothing_is_not_taken_into_use() {
+    let mut world = World::start().await;
+    world.stop().await;
+    let text = std::fs::read_to_string(&world.config_file).unwrap();
+    std::fs::write(&world.config_file, format!("{text}\n[catalog]\nprefixes = [\"/nowhere/\"]\n")).unwrap();
+    let again = world.again().await;
+    let ready = again.get(&format!("{}/readyz", again.ops_url)).await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.to_string().contains("catalogue"), "{ready:?}");
+    let call = again.call("technician", "call_api_endpoint", json!({"entryId": "get-_api_v1_boards"})).await;
+    assert!(call.is_error() && call.text().contains("has not been loaded"), "{}", call.text());
+}
