@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::config::{AgentConfig, Config};
+use crate::config::{Config, IssuerConfig};
 use crate::edge::Door;
 use crate::edge::ops::Ops;
-use crate::gate::admin::{Admin, IssuerSpec};
+use crate::gate::admin::Admin;
 use crate::gate::{Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
@@ -85,10 +85,8 @@ fn configured_issuers(config: &Config) -> Vec<String> {
 
 /// Makes the store say what the configuration file says of issuers and agents.
 async fn apply(admin: &Admin, config: &Config) -> Result<(), AppError> {
-    let issuers: Vec<_> =
-        config.issuers.iter().map(|issuer| IssuerSpec { trusted: issuer.trusted() }).collect();
-    let agents: Vec<_> = config.agents.iter().map(AgentConfig::spec).collect();
-    admin.apply_config(&issuers, &agents).await.map_err(failed)
+    let issuers: Vec<_> = config.issuers.iter().map(IssuerConfig::trusted).collect();
+    admin.apply_config(&issuers, &config.agents).await.map_err(failed)
 }
 
 /// The resource identifier that tokens must be made for: `public_url` first, else the first listener.

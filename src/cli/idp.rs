@@ -6,7 +6,6 @@ use clap::{Args, Subcommand};
 
 use super::{Done, administer};
 use crate::app::AppError;
-use crate::gate::admin::IssuerSpec;
 use crate::identity::trust::TrustedIssuer;
 
 #[derive(Debug, Subcommand)]
@@ -55,7 +54,7 @@ pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
                 leeway: add.leeway,
             };
             let name = trusted.issuer.clone();
-            match admin.add_issuer(&IssuerSpec { trusted }, add.skip_probe).await.map_err(failed)? {
+            match admin.add_issuer(&trusted, add.skip_probe).await.map_err(failed)? {
                 Some(found) => {
                     println!("issuer {name} is trusted: {} keys at {}", found.keys, found.jwks_uri)
                 }

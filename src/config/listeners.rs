@@ -2,21 +2,16 @@
 //! TLS they have. Knows the two sections with listeners only.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
-
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 
 use super::Config;
 use super::findings::Findings;
+use crate::edge::tls;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let taken = addresses(config, findings);
     clashes(&taken, findings);
     exposure(config, &taken, findings);
-    tls(config, findings);
+    certificate(config, findings);
 }
 
 /// A listener that can be read: its key and address.
@@ -106,7 +101,7 @@ fn exposure(config: &Config, taken: &[Taken], findings: &mut Findings) {
     }
 }
 
-fn tls(config: &Config, findings: &mut Findings) {
+fn certificate(config: &Config, findings: &mut Findings) {
     let (cert_key, key_key) = ("server.tls_cert_file", "server.tls_key_file");
     let half = |given: &str| format!("is missing, but {given} is set; TLS needs both");
     let (cert_file, key_file) = match (&config.server.tls_cert_file, &config.server.tls_key_file) {
@@ -115,30 +110,13 @@ fn tls(config: &Config, findings: &mut Findings) {
         (None, Some(_)) => return findings.follow(cert_key, &[key_key], half(key_key)),
         (Some(cert), Some(key)) => (cert, key),
     };
-    let chain = certificates(cert_file).map_err(|message| findings.follow(cert_key, &[], message));
-    let key = private_key(key_file).map_err(|message| findings.follow(key_key, &[], message));
+    let chain = tls::certificates(cert_file).map_err(|message| findings.follow(cert_key, &[], message));
+    let key = tls::private_key(key_file).map_err(|message| findings.follow(key_key, &[], message));
     if let (Ok(chain), Ok(key)) = (chain, key)
-        && let Err(error) = CertifiedKey::from_der(chain, key, &ring::default_provider())
+        && let Err(error) = tls::pair(chain, key)
     {
         findings.follow(key_key, &[cert_key], format!("does not go with {cert_key}: {error}"));
     }
-}
-
-pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match chain {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err("holds no certificate in PEM; it must begin with -----BEGIN CERTIFICATE-----".to_owned()),
-    }
-}
-
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    // The parser's own words are left out: they may quote the file.
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        "holds no unencrypted private key in PEM; it must begin with -----BEGIN PRIVATE KEY-----".to_owned()
-    })
 }
 
 #[cfg(test)]

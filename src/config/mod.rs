@@ -19,7 +19,7 @@ use figment::value::Dict;
 use serde::Serialize;
 
 pub use findings::{Problem, Problems, report};
-pub use sections::{AgentConfig, IssuerConfig, LogConfig, LogFormat, TenantConfig};
+pub use sections::{IssuerConfig, LogConfig, LogFormat, TenantConfig};
 
 use findings::Findings;
 use keys::Known;
@@ -28,6 +28,7 @@ use walk::Walk;
 
 use crate::audit::AuditConfig;
 use crate::edge::{OpsConfig, ServerConfig};
+use crate::gate::admin::AgentSpec;
 use crate::idp::IdpConfig;
 use crate::policy::PolicyConfig;
 use crate::psa::PsaConfig;
@@ -105,7 +106,7 @@ sections! {
         /// Whose tokens are accepted.
         issuers: IssuerConfig,
         /// Who may call.
-        agents: AgentConfig,
+        agents: AgentSpec,
     }
 }
 

@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 
 use super::Config;
 use super::findings::Findings;
+use crate::edge::tls;
 
 /// More than any key of the PSA has, in bytes.
 const KEY_LIMIT: u64 = 64 << 10;
@@ -45,7 +46,7 @@ fn missing(folder: &Path) -> Option<String> {
 
 fn authorities(file: &Path) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
-    for certificate in super::listeners::certificates(file)? {
+    for certificate in tls::certificates(file)? {
         roots.add(certificate).map_err(|error| format!("holds something that is no certificate: {error}"))?;
     }
     Ok(())

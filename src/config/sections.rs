@@ -4,9 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use crate::gate::admin::AgentSpec;
 use crate::identity::trust::TrustedIssuer;
-use crate::tool::effect::Effect;
 use crate::units::Span;
 
 /// The `[tenant]` section.
@@ -116,64 +114,6 @@ impl IssuerConfig {
     /// What is wrong within the element, as (key, message): the rules are those of `idp add`.
     pub fn problems(&self) -> Vec<(String, String)> {
         self.trusted().problems()
-    }
-}
-
-/// One `[[agents]]` element: who may call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AgentConfig {
-    /// What people and records call it; unique.
-    pub name: String,
-    /// Which of `issuers` speaks for it.
-    pub issuer: String,
-    /// The value of the issuer's subject claim; unique within the issuer.
-    pub subject: String,
-    /// The largest effect of its calls; `policy.default_max_effect` where absent.
-    pub max_effect: Option<Effect>,
-    /// The PSA user whose permissions it has.
-    pub psa_user: Option<String>,
-    /// Make such a user in the PSA, with `roles`.
-    pub provision: bool,
-    /// Names of PSA roles for a provisioned user.
-    pub roles: Vec<String>,
-    /// False: known and refused.
-    pub active: bool,
-}
-
-impl Default for AgentConfig {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            issuer: String::new(),
-            subject: String::new(),
-            max_effect: None,
-            psa_user: None,
-            provision: false,
-            roles: Vec::new(),
-            active: true,
-        }
-    }
-}
-
-impl AgentConfig {
-    /// The agent as an administrator would describe it.
-    pub fn spec(&self) -> AgentSpec {
-        AgentSpec {
-            name: self.name.clone(),
-            issuer: self.issuer.clone(),
-            subject: self.subject.clone(),
-            max_effect: self.max_effect,
-            psa_user: self.psa_user.clone(),
-            provision: self.provision,
-            roles: self.roles.clone(),
-            active: self.active,
-        }
-    }
-
-    /// What is wrong within the element, as (key, message): the rules are those of `agent add`.
-    pub fn problems(&self) -> Vec<(String, String)> {
-        self.spec().problems()
     }
 }
 

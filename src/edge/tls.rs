@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::TlsSettings;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -34,17 +33,36 @@ pub enum TlsError {
 /// Reads a PEM chain (leaf first) and the leaf's key, and checks that they belong together.
 pub fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
     let refused = |path: &Path, cause: String| TlsError::File { path: path.display().to_string(), cause };
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| refused(cert, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(refused(cert, "no PEM certificate in it".to_owned()));
+    let chain = certificates(cert).map_err(|cause| refused(cert, cause))?;
+    let key = private_key(key).map_err(|cause| refused(key, cause))?;
+    pair(chain, key).map_err(|error| TlsError::Pair(error.to_string()))
+}
+
+/// The certificates of a PEM file, at least one; the error is what is wrong with the file.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err("holds no certificate in PEM; it must begin with -----BEGIN CERTIFICATE-----".to_owned()),
     }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| refused(key, error.to_string()))?;
-    let provider = CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
-    CertifiedKey::from_der(chain, key, &provider).map_err(|error| TlsError::Pair(error.to_string()))
+}
+
+/// The private key of a PEM file; the error is what is wrong with the file, and quotes nothing of it.
+pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
+    // The parser's own words are left out: they may quote the file.
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        "holds no unencrypted private key in PEM; it must begin with -----BEGIN PRIVATE KEY-----".to_owned()
+    })
+}
+
+/// The chain with its key, where they belong together.
+pub fn pair(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
 }
 
 /// Listener settings that serve `certified` over HTTP/2 and HTTP/1.1.

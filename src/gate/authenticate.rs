@@ -183,7 +183,7 @@ impl Authenticator {
         let snapshot = self.snapshot().await?;
         let claims = self.claims(token, resource, &snapshot).await?;
         // Fetching keys may have taken a while: the binding is read after it.
-        self.bind(claims).await
+        bind(claims, self.snapshot().await?)
     }
 
     /// The same caller by the rows of now, where they have changed since it was admitted.
@@ -192,21 +192,13 @@ impl Authenticator {
         if Arc::ptr_eq(&snapshot, &admitted.snapshot) {
             Ok(admitted)
         } else {
-            self.bind(admitted.claims).await
+            bind(admitted.claims, snapshot)
         }
     }
 
     /// True while the rows are being followed.
     pub fn is_fresh(&self) -> bool {
         self.roster.is_fresh()
-    }
-
-    async fn bind(&self, claims: Arc<Claims>) -> Result<Admitted, Turned> {
-        let snapshot = self.snapshot().await?;
-        match trust::caller(&snapshot.trust, &claims) {
-            Ok(caller) => Ok(Admitted { caller, claims, snapshot }),
-            Err(fault) => Err(Turned { fault: fault.into(), claims: Some(claims) }),
-        }
     }
 
     async fn claims(
@@ -236,6 +228,14 @@ impl Authenticator {
         let claims = Arc::new(token::verify_any(token, &peeked, keys.candidates(&peeked), &rules, now)?);
         self.verified.insert(digest, Arc::new(Verified { claims: claims.clone(), issuer }));
         Ok(claims)
+    }
+}
+
+/// Who the claims speak for by these rows.
+fn bind(claims: Arc<Claims>, snapshot: Arc<Snapshot>) -> Result<Admitted, Turned> {
+    match trust::caller(&snapshot.trust, &claims) {
+        Ok(caller) => Ok(Admitted { caller, claims, snapshot }),
+        Err(fault) => Err(Turned { fault: fault.into(), claims: Some(claims) }),
     }
 }
 

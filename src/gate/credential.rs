@@ -72,26 +72,30 @@ impl Credentials {
 
     /// The key of `caller`'s agent.
     pub async fn for_caller(self: &Arc<Self>, caller: &Caller) -> Result<Arc<Credential>, KeyError> {
-        // A hit needs no principal: nothing is copied on the hot path.
-        match self.slot(caller.agent_id()).look(self.clock.now()) {
-            Lookup::Use(credential) => Ok(credential),
-            Lookup::UseAndRenew(credential) => {
-                drop(self.mint_in_a_task(&principal(caller), Some(&credential)));
-                Ok(credential)
-            }
-            Lookup::Mint(stale) => self.minted(&principal(caller), stale).await,
-        }
+        self.obtain(caller.agent_id(), || principal(caller)).await
     }
 
     /// The key of `who`, minted if there is none that lasts.
     pub async fn for_principal(self: &Arc<Self>, who: &Principal) -> Result<Arc<Credential>, KeyError> {
-        match self.slot(&who.agent_id).look(self.clock.now()) {
+        self.obtain(&who.agent_id, || who.clone()).await
+    }
+
+    /// A hit needs no principal: nothing is copied on the hot path.
+    async fn obtain(
+        self: &Arc<Self>,
+        agent_id: &str,
+        who: impl FnOnce() -> Principal,
+    ) -> Result<Arc<Credential>, KeyError> {
+        match self.slot(agent_id).look(self.clock.now()) {
             Lookup::Use(credential) => Ok(credential),
             Lookup::UseAndRenew(credential) => {
-                drop(self.mint_in_a_task(who, Some(&credential)));
+                drop(self.mint_in_a_task(who(), Some(credential.clone())));
                 Ok(credential)
             }
-            Lookup::Mint(stale) => self.minted(who, stale).await,
+            Lookup::Mint(stale) => self
+                .mint_in_a_task(who(), stale)
+                .await
+                .unwrap_or_else(|_| Err(KeyError::Unavailable("minting was interrupted".to_owned()))),
         }
     }
 
@@ -103,13 +107,10 @@ impl Credentials {
         caller: &Caller,
         refused: &Credential,
     ) -> Result<Option<Arc<Credential>>, KeyError> {
-        let who = principal(caller);
         {
-            let slot = self.slot(&who.agent_id);
+            let slot = self.slot(caller.agent_id());
             let mut state = slot.state.lock();
-            let is_current =
-                state.current.as_ref().is_some_and(|current| current.key_id() == refused.key_id());
-            if is_current {
+            if state.uses(refused) {
                 if state.replaced.is_some_and(|at| at.elapsed() < REPLACEMENT_PACE) {
                     return Ok(None);
                 }
@@ -117,14 +118,14 @@ impl Credentials {
                 state.current = None;
             }
         }
-        self.for_principal(&who).await.map(Some)
+        self.for_caller(caller).await.map(Some)
     }
 
     /// Forgets a key that the PSA refused, unless another is in use already.
     pub fn discard(&self, who: &Principal, refused: &Credential) {
         let slot = self.slot(&who.agent_id);
         let mut state = slot.state.lock();
-        if state.current.as_ref().is_some_and(|current| current.key_id() == refused.key_id()) {
+        if state.uses(refused) {
             state.current = None;
         }
     }
@@ -169,24 +170,14 @@ impl Credentials {
         }
     }
 
-    async fn minted(
-        self: &Arc<Self>,
-        who: &Principal,
-        stale: Option<Arc<Credential>>,
-    ) -> Result<Arc<Credential>, KeyError> {
-        self.mint_in_a_task(who, stale.as_ref())
-            .await
-            .unwrap_or_else(|_| Err(KeyError::Unavailable("minting was interrupted".to_owned())))
-    }
-
     /// Mints in place of `stale`, unless another caller did so meanwhile; in a task of its own,
     /// so that the caller's leaving takes no shared mint along.
     fn mint_in_a_task(
         self: &Arc<Self>,
-        who: &Principal,
-        stale: Option<&Arc<Credential>>,
+        who: Principal,
+        stale: Option<Arc<Credential>>,
     ) -> tokio::task::JoinHandle<Result<Arc<Credential>, KeyError>> {
-        let (this, who, stale) = (self.clone(), who.clone(), stale.cloned());
+        let this = self.clone();
         tokio::spawn(async move {
             let slot = this.slot(&who.agent_id);
             let _alone = slot.minting.lock().await;
@@ -263,6 +254,12 @@ impl Credentials {
                 Err(error) => tracing::warn!(%error, "a key could not be revoked; it ends by itself"),
             }
         }
+    }
+}
+
+impl State {
+    fn uses(&self, credential: &Credential) -> bool {
+        self.current.as_ref().is_some_and(|current| current.key_id() == credential.key_id())
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{Admin, AgentSpec, IssuerSpec};
+use sidegate::gate::admin::{Admin, AgentSpec};
 use sidegate::identity::trust::TrustedIssuer;
 
 use crate::support::world::World;
@@ -70,14 +70,13 @@ async fn an_issuer_that_is_not_probed_is_judged_all_the_same() {
         (TrustedIssuer { subject_claim: String::new(), ..good.clone() }, "subject_claim: "),
         (TrustedIssuer { max_age: Some(-1), ..good.clone() }, "max_age: "),
     ] {
-        let spec = IssuerSpec { trusted };
-        let refused = admin.add_issuer(&spec, true).await.unwrap_err().to_string();
+        let refused = admin.add_issuer(&trusted, true).await.unwrap_err().to_string();
         assert!(refused.contains(word), "{refused}");
-        let refused = admin.apply_config(&[spec], &[]).await.unwrap_err().to_string();
+        let refused = admin.apply_config(&[trusted], &[]).await.unwrap_err().to_string();
         assert!(refused.contains(word), "{refused}");
     }
     assert_eq!(admin.issuers().await.unwrap(), before);
-    admin.add_issuer(&IssuerSpec { trusted: good }, true).await.unwrap();
+    admin.add_issuer(&good, true).await.unwrap();
     assert_eq!(admin.issuers().await.unwrap().len(), before.len() + 1);
 }
 

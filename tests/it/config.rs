@@ -8,7 +8,8 @@ use figment::providers::{Format as _, Toml};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use sidegate::config::{AgentConfig, Config, IssuerConfig, Problems, environment, known_keys, load, report};
+use sidegate::config::{Config, IssuerConfig, Problems, environment, known_keys, load, report};
+use sidegate::gate::admin::AgentSpec;
 use sidegate::units::{Size, Span};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sidegate.toml");
@@ -665,7 +666,7 @@ fn the_shipped_file_says_what_the_code_does() {
     }
     let examples = shipped(true);
     shows_its_defaults::<IssuerConfig>(&examples["issuers"][0]);
-    shows_its_defaults::<AgentConfig>(&examples["agents"][0]);
+    shows_its_defaults::<AgentSpec>(&examples["agents"][0]);
 }
 
 /// Each key of `example` shows the default of `T`, where there is one.

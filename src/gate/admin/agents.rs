@@ -1,5 +1,6 @@
 //! Agents: add, list, switch off and on, and what the configuration file says of them.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Admin, AdminError, said};
@@ -9,8 +10,9 @@ pub use crate::psa::Role;
 use crate::store::{AgentRow, NewAgent};
 use crate::tool::effect::Effect;
 
-/// An agent as an administrator or the configuration file describes it.
-#[derive(Clone, Debug)]
+/// An agent as an administrator describes it, and an `[[agents]]` element of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct AgentSpec {
     /// Unique within the tenant.
     pub name: String,
@@ -28,6 +30,21 @@ pub struct AgentSpec {
     pub roles: Vec<String>,
     /// False: known and switched off.
     pub active: bool,
+}
+
+impl Default for AgentSpec {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            issuer: String::new(),
+            subject: String::new(),
+            max_effect: None,
+            psa_user: None,
+            provision: false,
+            roles: Vec::new(),
+            active: true,
+        }
+    }
 }
 
 impl AgentSpec {

@@ -2,7 +2,8 @@
 //!
 //! Does not know the file: the composition root hands in what it says.
 
-use super::{Admin, AdminError, AgentSpec, IssuerSpec, said};
+use super::{Admin, AdminError, AgentSpec, issuers, said};
+use crate::identity::trust::TrustedIssuer;
 use crate::store::ManagedBy;
 
 impl Admin {
@@ -15,10 +16,14 @@ impl Admin {
     /// # Errors
     /// [`AdminError::Refused`] where a description is wrong or names an address that may never be
     /// reached; [`AdminError::Store`] where an administrator's agent stands in the way.
-    pub async fn apply_config(&self, issuers: &[IssuerSpec], agents: &[AgentSpec]) -> Result<(), AdminError> {
-        issuers.iter().try_for_each(|spec| self.judge(spec))?;
+    pub async fn apply_config(
+        &self,
+        trusted: &[TrustedIssuer],
+        agents: &[AgentSpec],
+    ) -> Result<(), AdminError> {
+        trusted.iter().try_for_each(|issuer| self.judge(issuer))?;
         agents.iter().try_for_each(|spec| said(spec.problems()))?;
-        let rows: Vec<_> = issuers.iter().map(|spec| spec.row(ManagedBy::Config)).collect();
+        let rows: Vec<_> = trusted.iter().map(|issuer| issuers::row(issuer, ManagedBy::Config)).collect();
         let new: Vec<_> = agents.iter().map(AgentSpec::row).collect();
         let applied = self.store.apply_config(&self.tenant, &rows, &new).await?;
         for (row, spec) in applied.iter().zip(agents).filter(|(_, spec)| spec.provision) {

@@ -5,26 +5,18 @@ use crate::identity::trust::TrustedIssuer;
 use crate::idp::Discovered;
 use crate::store::{IssuerRow, ManagedBy};
 
-/// An issuer as an administrator or the configuration file describes it.
-#[derive(Clone, Debug)]
-pub struct IssuerSpec {
-    /// What is trusted, and how its tokens are read.
-    pub trusted: TrustedIssuer,
-}
-
-impl IssuerSpec {
-    pub(super) fn row(&self, managed_by: ManagedBy) -> IssuerRow {
-        let trusted = self.trusted.clone();
-        IssuerRow {
-            issuer: trusted.issuer,
-            jwks_uri: trusted.jwks_uri,
-            audiences: trusted.audiences,
-            subject_claim: trusted.subject_claim,
-            max_age: trusted.max_age,
-            leeway: trusted.leeway,
-            managed_by,
-            active: true,
-        }
+/// The row of a trusted issuer.
+pub(super) fn row(trusted: &TrustedIssuer, managed_by: ManagedBy) -> IssuerRow {
+    let trusted = trusted.clone();
+    IssuerRow {
+        issuer: trusted.issuer,
+        jwks_uri: trusted.jwks_uri,
+        audiences: trusted.audiences,
+        subject_claim: trusted.subject_claim,
+        max_age: trusted.max_age,
+        leeway: trusted.leeway,
+        managed_by,
+        active: true,
     }
 }
 
@@ -38,27 +30,24 @@ impl Admin {
     /// private addresses, unless `unseen`. An IP address in its description is judged either way.
     pub async fn add_issuer(
         &self,
-        spec: &IssuerSpec,
+        trusted: &TrustedIssuer,
         unseen: bool,
     ) -> Result<Option<Discovered>, AdminError> {
-        self.judge(spec)?;
-        let discovered =
-            if unseen {
-                None
-            } else {
-                let probed = self.idp.probe(&spec.trusted).await;
-                Some(probed.map_err(|error| {
-                    AdminError::Refused(format!("issuer {}: {error}", spec.trusted.issuer))
-                })?)
-            };
-        self.store.put_issuer(&self.tenant, &spec.row(ManagedBy::Admin)).await?;
+        self.judge(trusted)?;
+        let discovered = if unseen {
+            None
+        } else {
+            let probed = self.idp.probe(trusted).await;
+            Some(probed.map_err(|error| AdminError::Refused(format!("issuer {}: {error}", trusted.issuer)))?)
+        };
+        self.store.put_issuer(&self.tenant, &row(trusted, ManagedBy::Admin)).await?;
         Ok(discovered)
     }
 
     /// Whether the issuer may be stored at all, as far as can be said without asking anybody.
-    pub(super) fn judge(&self, spec: &IssuerSpec) -> Result<(), AdminError> {
-        said(spec.trusted.problems())?;
-        let judged = self.idp.judge(&spec.trusted);
-        judged.map_err(|error| AdminError::Refused(format!("issuer {}: {error}", spec.trusted.issuer)))
+    pub(super) fn judge(&self, trusted: &TrustedIssuer) -> Result<(), AdminError> {
+        said(trusted.problems())?;
+        let judged = self.idp.judge(trusted);
+        judged.map_err(|error| AdminError::Refused(format!("issuer {}: {error}", trusted.issuer)))
     }
 }

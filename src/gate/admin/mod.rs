@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 pub use agents::{AgentSpec, Role};
 pub use explain::{Explanation, Step};
-pub use issuers::IssuerSpec;
 
 pub use super::roster::MAX_STALENESS;
 
