@@ -4,20 +4,19 @@
 use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use rand::distr::{Alphanumeric, SampleString};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde::{Deserialize, Serialize};
 
 use super::{Done, logging};
 use crate::app::{App, AppError, Sockets};
 use crate::clock::Clock;
 use crate::config;
-use crate::demo::{DemoClient, DemoIssuer, DemoPsa};
+use crate::demo::{DemoClient, DemoIssuer, DemoPsa, write_certificates, write_private};
 use crate::edge::Door;
 use crate::outbound::{Guard, Limits, Outbound};
 use crate::secret::Secret;
@@ -100,7 +99,7 @@ pub async fn run(arguments: DemoArguments) -> Done {
     let mcp_url = format!("{base}/api/mcp");
     issuer.allow_resource(&mcp_url);
 
-    let ca_file = certificates(folder.path())?;
+    let ca_file = write_certificates(folder.path()).map_err(failed)?;
     let audit_file = folder.path().join("audit.jsonl");
     let config_file = folder.path().join("sidegate.toml");
     let ops_address = ops.local_addr().map_err(failed)?;
@@ -113,7 +112,7 @@ pub async fn run(arguments: DemoArguments) -> Done {
         psa: &psa,
         issuer: &issuer.issuer,
     });
-    private(&config_file, &text)?;
+    write_private(&config_file, &text).map_err(failed)?;
     let config = config::load(Some(&config_file), std::iter::empty())
         .map_err(|problems| AppError(format!("the demo's configuration cannot be used\n{problems}")))?;
     logging::start(&config.log);
@@ -126,7 +125,7 @@ pub async fn run(arguments: DemoArguments) -> Done {
         clients: clients.into(),
     };
     let notes_file = folder.path().join("demo.json");
-    private(&notes_file, &serde_json::json!(notes).to_string())?;
+    write_private(&notes_file, &serde_json::json!(notes).to_string()).map_err(failed)?;
     let _pointer = Pointer::put(&notes_file)?;
 
     let token = |client: &NotedClient| issuer.token_for(&client.client_id, &mcp_url).map_err(AppError);
@@ -245,34 +244,6 @@ fn configuration(wiring: &Wiring<'_>) -> String {
         audit = quoted(&audit_file.display()),
         issuer = quoted(issuer),
     )
-}
-
-/// Writes a throw-away CA and a leaf for loopback's names; returns the CA's file.
-fn certificates(folder: &Path) -> Result<PathBuf, AppError> {
-    let ca_key = KeyPair::generate().map_err(failed)?;
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.distinguished_name.push(DnType::CommonName, "Sidegate demo CA (throw-away)");
-    let ca_certificate = ca.self_signed(&ca_key).map_err(failed)?;
-    let leaf_key = KeyPair::generate().map_err(failed)?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let mut leaf = CertificateParams::new(names).map_err(failed)?;
-    leaf.distinguished_name.push(DnType::CommonName, "localhost");
-    leaf.use_authority_key_identifier_extension = true;
-    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-    let leaf_certificate = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).map_err(failed)?;
-    let ca_file = folder.join("ca.pem");
-    fs::write(&ca_file, ca_certificate.pem()).map_err(failed)?;
-    fs::write(folder.join("tls.crt"), leaf_certificate.pem()).map_err(failed)?;
-    private(&folder.join("tls.key"), &leaf_key.serialize_pem())?;
-    Ok(ca_file)
-}
-
-/// Writes a file that only its owner may read.
-fn private(path: &Path, text: &str) -> Result<(), AppError> {
-    let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    open.and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| AppError(format!("{}: {error}", path.display())))
 }
 
 fn loopback(port: u16) -> Result<TcpListener, AppError> {

@@ -29,6 +29,7 @@ mod seed_work;
 mod server;
 mod special;
 mod tickets;
+mod tls;
 mod workflow;
 mod world;
 
@@ -41,3 +42,4 @@ mod tests_psa;
 
 pub use issuer::{DemoClient, DemoIssuer};
 pub use psa::DemoPsa;
+pub use tls::{write_certificates, write_private};
