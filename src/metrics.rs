@@ -88,6 +88,10 @@ pub struct Metrics {
     pub catalog_info: IntGaugeVec,
     /// Fetches of the catalogue, by `ok` or `error`.
     pub catalog_refreshes: IntCounterVec,
+    /// 1 unless the last reload of the configuration was refused.
+    pub config_ok: IntGauge,
+    /// Reloads of the configuration, by `ok` or `error`.
+    pub config_reloads: IntCounterVec,
     /// 1 while `/readyz` answers 200.
     pub ready: IntGauge,
 }
@@ -116,6 +120,11 @@ impl Metrics {
         .expect("a valid name");
         built.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         register(&registry, built);
+        let config_ok = gauge(
+            "sidegate_config_last_reload_successful",
+            "1 unless the last reload of the configuration was refused.",
+        );
+        config_ok.set(1);
         let catalog_age = register(
             &registry,
             Gauge::new(
@@ -210,6 +219,13 @@ impl Metrics {
                 "outcome",
                 &ok_or_error,
             ),
+            config_ok,
+            config_reloads: counters(
+                "sidegate_config_reloads_total",
+                "Reloads of the configuration by outcome.",
+                "outcome",
+                &ok_or_error,
+            ),
             ready: gauge("sidegate_ready", "1 while the readiness probe answers 200."),
             registry,
         }
@@ -233,6 +249,12 @@ impl Metrics {
     pub fn catalog_is(&self, hash: &str) {
         self.catalog_info.reset();
         self.catalog_info.with_label_values(&[hash.get(..12).unwrap_or(hash)]).set(1);
+    }
+
+    /// Counts one reload of the configuration.
+    pub fn reloaded(&self, ok: bool) {
+        self.config_ok.set(i64::from(ok));
+        self.config_reloads.with_label_values(&[if ok { "ok" } else { "error" }]).inc();
     }
 
     /// Counts one answer of the PSA by the class of `status`.

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Done, load, logging};
-use crate::app::{App, AppError, Sockets};
+use super::{Done, load, logging, place};
+use crate::app::{App, AppError, Sockets, Source};
 use crate::clock::Clock;
 use crate::tool::table::standard_rows;
 
-pub async fn run(config: Option<&Path>) -> Done {
-    let config = load(config)?;
+pub async fn run(named: Option<&Path>) -> Done {
+    let config = load(named)?;
     logging::start(&config.log);
     let sockets = Sockets::bind(&config)?;
-    let app = App::build(config, sockets, Clock::System, standard_rows()).await?;
+    let source = Source::new(place(named), logging::change)?;
+    let app = App::build(config, sockets, Clock::System, standard_rows()).await?.following(source);
     for address in app.mcp_addresses() {
         tracing::info!(%address, "serving MCP");
     }

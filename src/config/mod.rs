@@ -4,6 +4,7 @@
 //! A section's own `Default` is the lowest layer; over it lie the TOML file,
 //! the environment and secret files. No room may import this file.
 
+mod changes;
 mod cross;
 mod findings;
 mod keys;
@@ -13,7 +14,7 @@ mod places;
 mod sections;
 mod walk;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::value::Dict;
 use serde::Serialize;
@@ -37,14 +38,14 @@ use crate::tool::catalog::CatalogRules;
 
 /// Gathers the sections: `[name]` under `tables`, `[[name]]` under `lists`, one line each.
 ///
-/// A section implements `Default`, `Debug`, `Serialize` and `Deserialize` with
+/// A section implements `Clone`, `Default`, `Debug`, `PartialEq`, `Serialize` and `Deserialize` with
 /// `#[serde(default, deny_unknown_fields)]`, and has an inherent
 /// `fn problems(&self) -> Vec<(String, String)>` of keys within it and messages.
 macro_rules! sections {
     (tables { $($(#[$table_doc:meta])* $table:ident: $table_type:ty,)* }
      lists { $($(#[$list_doc:meta])* $list:ident: $list_type:ty,)* }) => {
         /// The whole configuration, checked. Made by [`load`].
-        #[derive(Debug, Default, Serialize)]
+        #[derive(Clone, Debug, Default, Serialize)]
         pub struct Config {
             $($(#[$table_doc])* pub $table: $table_type,)*
             $($(#[$list_doc])* pub $list: Vec<$list_type>,)*
@@ -64,6 +65,14 @@ macro_rules! sections {
                     $($table: walk.table(stringify!($table), merged.get(stringify!($table))),)*
                     $($list: walk.list(stringify!($list), merged.get(stringify!($list))),)*
                 }
+            }
+
+            /// The keys whose values differ from `new`'s; a list is one key. No value is shown.
+            pub fn changes(&self, new: &Self) -> Vec<String> {
+                let mut keys = Vec::new();
+                $(keys.extend(changes::of_table(stringify!($table), &self.$table, &new.$table));)*
+                $(keys.extend((self.$list != new.$list).then(|| stringify!($list).to_owned()));)*
+                keys
             }
 
             /// What each section says about itself, with whole keys.
@@ -107,6 +116,13 @@ sections! {
         issuers: IssuerConfig,
         /// Who may call.
         agents: AgentSpec,
+    }
+}
+
+impl Config {
+    /// The files that it names and that are read while it is in use: certificates, keys, authorities.
+    pub fn files(&self) -> Vec<PathBuf> {
+        changes::files(&serde_json::to_value(self).unwrap_or_default())
     }
 }
 

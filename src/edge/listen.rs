@@ -9,6 +9,7 @@ use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
@@ -18,7 +19,7 @@ use pingora::services::Service as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::proxy::{Bounds, InFlight, Proxy};
+use super::proxy::{Bounds, InFlight, Live, Proxy};
 use super::route::Routes;
 use super::{ServerConfig, tls};
 use crate::gate::Gate;
@@ -42,6 +43,40 @@ pub struct Listening {
     stop: watch::Sender<bool>,
     service: JoinHandle<()>,
     in_flight: Arc<InFlight>,
+    tuning: Tuning,
+}
+
+/// What can be changed about listeners that are served.
+#[derive(Clone)]
+pub struct Tuning {
+    live: Arc<ArcSwap<Live>>,
+    gate: Arc<Gate>,
+}
+
+impl Tuning {
+    /// From the next request on, the bounds of `config` hold, and the paths that the gate says.
+    pub fn adopt(&self, config: &ServerConfig) {
+        self.live.store(Arc::new(live(config, &self.gate)));
+    }
+
+    /// Reads certificates again.
+    ///
+    /// # Errors
+    /// What is wrong with the new ones, in words; the old ones stay.
+    pub fn renew(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn live(config: &ServerConfig, gate: &Gate) -> Live {
+    Live {
+        routes: Routes::new(&config.mcp_path, gate.metadata_paths()),
+        bounds: Bounds {
+            max_body: config.max_body.0,
+            body_timeout: config.body_timeout.0,
+            max_in_flight: config.max_in_flight,
+        },
+    }
 }
 
 impl Door {
@@ -77,16 +112,9 @@ impl Door {
             _ => None,
         };
         let in_flight = Arc::new(InFlight::default());
-        let proxy = Proxy {
-            routes: Routes::new(&config.mcp_path, gate.metadata_paths()),
-            gate,
-            bounds: Bounds {
-                max_body: config.max_body.0,
-                body_timeout: config.body_timeout.0,
-                max_in_flight: config.max_in_flight,
-            },
-            in_flight: in_flight.clone(),
-        };
+        let tuning =
+            Tuning { live: Arc::new(ArcSwap::from_pointee(live(config, &gate))), gate: gate.clone() };
+        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight: in_flight.clone() };
         let mut service = pingora::proxy::http_proxy_service(&Arc::new(ServerConf::default()), proxy);
         if let Some(http) = service.app_logic_mut() {
             let mut options = HttpServerOptions::default();
@@ -109,11 +137,16 @@ impl Door {
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(Mutex::new(fds));
         let service = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
-        Ok(Listening { stop, service, in_flight })
+        Ok(Listening { stop, service, in_flight, tuning })
     }
 }
 
 impl Listening {
+    /// What can be changed while they are served.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning.clone()
+    }
+
     /// Requests being worked on.
     pub fn in_flight(&self) -> usize {
         self.in_flight.count()

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use listen::{Door, Listening};
+pub use listen::{Door, Listening, Tuning};
 
 use crate::units::{Size, Span};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::ErrorType;
@@ -58,17 +59,23 @@ impl Drop for Entered {
     }
 }
 
+/// What may change while it is served.
+pub struct Live {
+    pub routes: Routes,
+    pub bounds: Bounds,
+}
+
 /// What pingora serves.
 pub struct Proxy {
     pub gate: Arc<Gate>,
-    pub routes: Routes,
-    pub bounds: Bounds,
+    pub live: Arc<ArcSwap<Live>>,
     pub in_flight: Arc<InFlight>,
 }
 
 impl Proxy {
     async fn mcp(&self, session: &mut Session) -> pingora::Result<()> {
-        let Some(_entered) = self.in_flight.enter(self.bounds.max_in_flight) else {
+        let bounds = self.live.load().bounds;
+        let Some(_entered) = self.in_flight.enter(bounds.max_in_flight) else {
             self.gate.turned_away();
             return body::refuse(session, &Refusal::Busy).await;
         };
@@ -77,7 +84,7 @@ impl Proxy {
             Ok(admitted) => admitted,
             Err(refusal) => return body::refuse(session, &refusal).await,
         };
-        let read = body::read(session, self.bounds.max_body, self.bounds.body_timeout).await;
+        let read = body::read(session, bounds.max_body, bounds.body_timeout).await;
         let outgoing = match read {
             Ok(bytes) => self.answer(session, admitted, bytes).await,
             Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
@@ -141,7 +148,8 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, _: &mut ()) -> pingora::Result<bool> {
         session.as_downstream_mut().set_write_timeout(Some(WRITE_TIMEOUT));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
-        match self.routes.of(session.req_header().uri.path()) {
+        let route = self.live.load().routes.of(session.req_header().uri.path());
+        match route {
             Route::Mcp => self.mcp(session).await?,
             Route::Metadata => self.metadata(session).await?,
             Route::Nothing => {

@@ -25,7 +25,7 @@ pub struct Loaded {
 /// The catalogue and what it takes to keep it fresh.
 pub struct Catalogue {
     current: ArcSwap<Loaded>,
-    rules: CatalogRules,
+    rules: ArcSwap<CatalogRules>,
     psa: Arc<dyn Psa>,
     key: CatalogCredential,
     credentials: Arc<Credentials>,
@@ -62,7 +62,7 @@ impl Catalogue {
         let empty = Arc::new(Loaded { catalog: Catalog::empty(), fetched_at: None });
         let this = Self {
             current: ArcSwap::new(empty),
-            rules,
+            rules: ArcSwap::from_pointee(rules),
             psa,
             key,
             credentials,
@@ -71,16 +71,30 @@ impl Catalogue {
             clock,
             metrics,
         };
-        match this.store.catalog(&this.tenant).await {
-            Ok(Some(kept)) => {
-                if let Err(error) = this.take(&kept.body, kept.fetched_at) {
-                    tracing::warn!(%error, "the kept catalogue cannot be used");
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the kept catalogue cannot be read"),
+        if let Err(error) = this.take_kept().await {
+            tracing::warn!(%error, "the kept catalogue cannot be used");
         }
         Arc::new(this)
+    }
+
+    /// Judges the kept catalogue by `rules`, and every later one.
+    ///
+    /// # Errors
+    /// In words, where `rules` would offer nothing or the store cannot be read; the rules stay as they were.
+    pub async fn adopt(&self, rules: CatalogRules) -> Result<(), String> {
+        let before = self.rules.swap(Arc::new(rules));
+        let taken = self.take_kept().await;
+        if taken.is_err() {
+            self.rules.store(before);
+        }
+        taken
+    }
+
+    async fn take_kept(&self) -> Result<(), String> {
+        match self.store.catalog(&self.tenant).await.map_err(|error| error.to_string())? {
+            Some(kept) => self.take(&kept.body, kept.fetched_at).map(drop),
+            None => Ok(()),
+        }
     }
 
     /// The catalogue in use.
@@ -164,7 +178,7 @@ impl Catalogue {
 
     /// Puts `body` into use and returns its hash.
     fn take(&self, body: &[u8], fetched_at: Millis) -> Result<String, String> {
-        let catalog = Catalog::parse(body, &self.rules).map_err(|error| error.to_string())?;
+        let catalog = Catalog::parse(body, &self.rules.load()).map_err(|error| error.to_string())?;
         if catalog.entries().is_empty() {
             return Err(format!(
                 "the registry offers no entry that may be used ({} outside the rules, {} unusable)",

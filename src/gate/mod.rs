@@ -19,6 +19,7 @@ mod trail;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio_util::sync::CancellationToken;
 
@@ -66,8 +67,6 @@ impl Admission {
 
 /// What a [`Gate`] is made of.
 pub struct GateParts {
-    /// Hosts, origins and the resource identifier.
-    pub doorway: Doorway,
     /// The MCP endpoint's path.
     pub mcp_path: String,
     /// Whose gate it is.
@@ -88,6 +87,12 @@ pub struct GateParts {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
+}
+
+/// What a running gate may be told anew; each request is held to the terms of its moment.
+pub struct Terms {
+    /// Hosts, origins and the resource identifier.
+    pub doorway: Doorway,
     /// The longest a whole call may take.
     pub call_timeout: Duration,
 }
@@ -95,6 +100,7 @@ pub struct GateParts {
 /// The gate: everything between bytes in and bytes out.
 pub struct Gate {
     parts: GateParts,
+    terms: ArcSwap<Terms>,
     introductions: Introductions,
     listing: Arc<RawValue>,
 }
@@ -107,11 +113,16 @@ enum Stop {
 
 impl Gate {
     /// Puts the parts together.
-    pub fn new(parts: GateParts) -> Self {
+    pub fn new(parts: GateParts, terms: Terms) -> Self {
         let listing =
             to_raw_value(parts.tools.listing()).expect("what is a JSON value can be written as JSON");
         let listing = Arc::from(listing);
-        Self { parts, introductions: Introductions::new(), listing }
+        Self { parts, terms: ArcSwap::from_pointee(terms), introductions: Introductions::new(), listing }
+    }
+
+    /// From the next request on, `terms` hold.
+    pub fn adopt(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
     }
 
     /// Lets a request in, or turns it away: Host and Origin, then the bearer, then the form of
@@ -120,13 +131,13 @@ impl Gate {
         let started = Instant::now();
         let parts = &self.parts;
         let approach = head.approach();
-        parts.doorway.check(approach).map_err(|fault| self.foreign(fault))?;
+        self.terms.load().doorway.check(approach).map_err(|fault| self.foreign(fault))?;
         if !parts.audit.has_room() {
             self.turned_away();
             return Err(Refusal::Busy);
         }
         let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, &head);
-        let resource = parts.doorway.resource(approach);
+        let resource = self.terms.load().doorway.resource(approach);
         let authenticated = parts.authenticator.authenticate(&head.bearer, &resource).await;
         trail.phase(Phase::Authenticate, started);
         let admitted = match authenticated {
@@ -181,7 +192,7 @@ impl Gate {
             OnDisconnect::Cancel => gone,
             OnDisconnect::Detach => CancellationToken::new(),
         };
-        let deadline = started + self.parts.call_timeout;
+        let deadline = started + self.terms.load().call_timeout;
         let errand = call::Errand { caller: &admitted.caller, snapshot: &admitted.snapshot, gone, deadline };
         match self.reply(decoded.ask, errand, &mut trail).await {
             Ok((reply, outcome)) => {
@@ -223,10 +234,10 @@ impl Gate {
 
     /// The protected-resource metadata (RFC 9728 section 2): JSON that names the tenant's issuers.
     pub async fn metadata(&self, approach: Approach<'_>) -> Result<Vec<u8>, Refusal> {
-        self.parts.doorway.check(approach).map_err(|fault| self.foreign(fault))?;
+        self.terms.load().doorway.check(approach).map_err(|fault| self.foreign(fault))?;
         let snapshot = self.parts.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
         let issuers: Vec<_> = snapshot.trust.issuers().map(|issuer| issuer.issuer.clone()).collect();
-        Ok(self.parts.doorway.resource(approach).metadata(&issuers).to_string().into_bytes())
+        Ok(self.terms.load().doorway.resource(approach).metadata(&issuers).to_string().into_bytes())
     }
 
     /// The paths where the metadata is to be found.
@@ -264,7 +275,7 @@ impl Gate {
         }
         self.parts.metrics.refuse(turned.fault.label());
         trail.refuse(turned.fault.label());
-        Refusal::of(&turned.fault, &self.parts.doorway.resource(approach))
+        Refusal::of(&turned.fault, &self.terms.load().doorway.resource(approach))
     }
 
     fn foreign(&self, fault: DoorFault) -> Refusal {

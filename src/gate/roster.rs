@@ -33,13 +33,18 @@ pub struct Snapshot {
     pub active: Vec<String>,
 }
 
+/// What was read, and how.
+struct Read {
+    version: i64,
+    default_max: Effect,
+}
+
 /// The table that follows the store.
 pub struct Roster {
     store: Store,
     tenant: String,
-    default_max: Effect,
     latest: watch::Sender<Arc<Snapshot>>,
-    seen: Mutex<i64>,
+    read: Mutex<Read>,
     looked: parking_lot::Mutex<Instant>,
 }
 
@@ -51,9 +56,8 @@ impl Roster {
         Ok(Arc::new(Self {
             store,
             tenant: tenant.to_owned(),
-            default_max,
             latest: watch::Sender::new(Arc::new(snapshot)),
-            seen: Mutex::new(version),
+            read: Mutex::new(Read { version, default_max }),
             looked: parking_lot::Mutex::new(Instant::now()),
         }))
     }
@@ -73,6 +77,18 @@ impl Roster {
     pub async fn reread(&self) -> Result<Arc<Snapshot>, StoreError> {
         self.look().await?;
         Ok(self.latest.borrow().clone())
+    }
+
+    /// From now on an agent without a bound of its own may do `default_max` at most.
+    ///
+    /// # Errors
+    /// The store's, when it cannot be read: nothing has changed then.
+    pub async fn adopt(&self, default_max: Effect) -> Result<(), StoreError> {
+        let mut last = self.read.lock().await;
+        let snapshot = read(&self.store, &self.tenant, default_max).await?;
+        self.latest.send_replace(Arc::new(snapshot));
+        last.default_max = default_max;
+        Ok(())
     }
 
     /// True where the store was read within the last seconds.
@@ -110,13 +126,13 @@ impl Roster {
     }
 
     async fn follow_once(&self) -> Result<(), StoreError> {
-        let mut seen = self.seen.lock().await;
+        let mut last = self.read.lock().await;
         let asked = Instant::now();
         let version = self.store.version().await?;
-        if version != *seen {
-            let snapshot = read(&self.store, &self.tenant, self.default_max).await?;
+        if version != last.version {
+            let snapshot = read(&self.store, &self.tenant, last.default_max).await?;
             self.latest.send_replace(Arc::new(snapshot));
-            *seen = version;
+            last.version = version;
         }
         // The time of the question, not of the answer: what changed in between is not yet known.
         let mut looked = self.looked.lock();

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::units::{Size, Span};
 
 /// The `[psa]` section.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PsaConfig {
     /// Which kind of PSA: `alga`.

@@ -71,9 +71,20 @@ impl Process {
         .await
     }
 
+    /// What it has written to standard error so far.
+    pub fn errors(&self) -> String {
+        read(self.output.path(), "err")
+    }
+
     /// Asks it to end, as an operator would.
     pub fn terminate(&self) {
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends the signal of this name.
+    pub fn signal(&self, name: &str) {
+        let order = format!("kill -{name} {}", self.id());
+        let sent = Command::new("sh").args(["-c", &order]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal was not sent");
     }
 

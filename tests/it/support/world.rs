@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sidegate::app::{App, Sockets};
+use sidegate::app::{App, Sockets, Source};
 use sidegate::clock::Clock;
 use sidegate::config;
 use sidegate::demo::{DemoClient, DemoIssuer, DemoPsa};
@@ -273,6 +273,20 @@ impl World {
         found.unwrap_or_else(|| panic!("no {line} in\n{text}"))
     }
 
+    /// Rewrites the configuration file, as an editor does, and waits until that was noticed.
+    pub async fn edit(&self, change: impl FnOnce(String) -> String) {
+        let reloads = || async {
+            let of = |outcome| format!("sidegate_config_reloads_total{{outcome=\"{outcome}\"}}");
+            self.metric(&of("ok")).await + self.metric(&of("error")).await
+        };
+        let before = reloads().await;
+        let text = std::fs::read_to_string(&self.config_file).expect("the file");
+        let beside = self.folder.path().join("new.toml");
+        std::fs::write(&beside, change(text)).expect("written");
+        std::fs::rename(beside, &self.config_file).expect("renamed");
+        until(|| async { (reloads().await > before).then_some(()) }).await;
+    }
+
     /// Stops Sidegate as SIGTERM would and waits until it has.
     pub async fn stop(&mut self) {
         if let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) {
@@ -301,7 +315,9 @@ async fn serve(
 ) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let config =
         config::load(Some(config_file), std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}"));
+    let source = Source::new(Some(config_file.to_owned()), |_| {}).expect("signals");
     let app = App::build(config, Sockets { door, ops }, Clock::System, rows).await.expect("a whole");
+    let app = app.following(source);
     if warm {
         app.warm().await.expect("a catalogue");
     }

@@ -2,12 +2,18 @@
 //!
 //! Knows everybody and decides nothing about a request.
 
+mod reload;
+mod watch;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
+
+use reload::Reload;
+pub use reload::Source;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -15,7 +21,9 @@ use crate::config::{Config, IssuerConfig};
 use crate::edge::Door;
 use crate::edge::ops::Ops;
 use crate::gate::admin::Admin;
-use crate::gate::{Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster};
+use crate::gate::{
+    Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster, Terms,
+};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -52,14 +60,17 @@ impl Sockets {
 
 /// Everything that runs, ready to be served.
 pub struct App {
-    config: Config,
+    config: Arc<ArcSwap<Config>>,
     gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    admin: Admin,
     roster: Arc<Roster>,
     credentials: Arc<Credentials>,
     catalogue: Arc<Catalogue>,
     audit: Audit,
     store: Store,
     sockets: Sockets,
+    source: Option<Source>,
 }
 
 /// The administrator's verbs on what `config` names, without a listener.
@@ -96,6 +107,21 @@ pub fn resource(config: &Config) -> Resource {
         format!("{scheme}://{}", config.server.listen.first().map_or("localhost", String::as_str))
     });
     Resource::new(&base, &config.server.mcp_path)
+}
+
+/// The terms that `config` sets, for listeners on these addresses.
+fn terms(config: &Config, bound: &[SocketAddr]) -> Terms {
+    let server = &config.server;
+    let hosts = server.hosts(bound);
+    Terms {
+        doorway: Doorway::new(
+            &server.mcp_path,
+            server.public_url.as_deref(),
+            &hosts,
+            &server.allowed_origins,
+        ),
+        call_timeout: server.call_timeout.0,
+    }
 }
 
 impl App {
@@ -144,14 +170,7 @@ impl App {
             metrics: metrics.clone(),
         })
         .await;
-        let hosts = config.server.hosts(&sockets.door.addresses());
-        let gate = Gate::new(GateParts {
-            doorway: Doorway::new(
-                &config.server.mcp_path,
-                config.server.public_url.as_deref(),
-                &hosts,
-                &config.server.allowed_origins,
-            ),
+        let parts = GateParts {
             mcp_path: config.server.mcp_path.clone(),
             tenant,
             authenticator: Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone()),
@@ -160,12 +179,23 @@ impl App {
             credentials: credentials.clone(),
             psa: psa.psa,
             audit: audit.clone(),
-            metrics,
+            metrics: metrics.clone(),
             clock,
-            call_timeout: config.server.call_timeout.0,
-        });
-        let gate = Arc::new(gate);
-        Ok(Self { config, gate, roster, credentials, catalogue, audit, store, sockets })
+        };
+        let gate = Arc::new(Gate::new(parts, terms(&config, &sockets.door.addresses())));
+        Ok(Self {
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            gate,
+            metrics,
+            admin,
+            roster,
+            credentials,
+            catalogue,
+            audit,
+            store,
+            sockets,
+            source: None,
+        })
     }
 
     /// Where MCP is served.
@@ -183,34 +213,59 @@ impl App {
         self.catalogue.refresh().await.map_err(AppError)
     }
 
+    /// While it runs, changes of `source` are taken into use as far as a running server can.
+    #[must_use]
+    pub fn following(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// Serves until `stop` ends, then: not ready, a pause for balancers to notice, no new
     /// connections, requests in flight end, keys are revoked, the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
+        let config = self.config.load_full();
+        let bound = self.mcp_addresses();
         let mut background = JoinSet::new();
         background.spawn(self.roster.clone().follow());
         background.spawn(self.credentials.clone().follow());
         background.spawn(self.credentials.clone().sweep(SWEEP));
-        background.spawn(self.catalogue.clone().follow(self.config.psa.catalog_refresh.0));
-        let mut door = self.sockets.door.serve(&self.config.server, self.gate.clone()).map_err(AppError)?;
+        background.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));
+        let mut door = self.sockets.door.serve(&config.server, self.gate.clone()).map_err(AppError)?;
         self.sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
         let ops = Ops::new(self.gate.clone());
-        let (stop_ops, stopping) = watch::channel(false);
+        let (stop_ops, stopping) = tokio::sync::watch::channel(false);
         let serving_ops = tokio::spawn(ops.clone().serve(listener, stopping));
 
+        if let Some(source) = self.source {
+            let reload = Reload {
+                source,
+                current: self.config.clone(),
+                bound,
+                admin: self.admin,
+                gate: self.gate,
+                roster: self.roster,
+                catalogue: self.catalogue,
+                tuning: door.tuning(),
+                metrics: self.metrics,
+            };
+            background.spawn(reload.follow());
+        }
+
         stop.await;
+        let config = self.config.load_full();
         tracing::info!("stopping: no longer ready");
         ops.drain();
-        tokio::time::sleep(self.config.server.drain_delay.0).await;
+        tokio::time::sleep(config.server.drain_delay.0).await;
         door.close().await;
-        let deadline = tokio::time::Instant::now() + self.config.server.grace.0;
+        let deadline = tokio::time::Instant::now() + config.server.grace.0;
         let drained = async {
             while door.in_flight() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         // Something of the grace is kept for revoking the keys.
-        let last_call = deadline - (self.config.server.grace.0 / 4).min(Duration::from_secs(3));
+        let last_call = deadline - (config.server.grace.0 / 4).min(Duration::from_secs(3));
         if tokio::time::timeout_at(last_call, drained).await.is_err() {
             tracing::warn!(left = door.in_flight(), "the grace period is over with requests in flight");
         }

@@ -1,0 +1,126 @@
+//! A changed configuration is taken into use while calls go on, as far as a running server can:
+//! on SIGHUP, and when its file or one that it names has changed. A bad one is refused as a whole.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::watch::Watch;
+use super::{AppError, apply, failed, terms};
+use crate::config::{self, Config, LogConfig, Problems};
+use crate::edge::Tuning;
+use crate::gate::admin::Admin;
+use crate::gate::{Catalogue, Gate, Roster};
+use crate::metrics::Metrics;
+
+/// Keys, and sections as a whole, that a running server takes over. All others need a restart.
+const LIVE: [&str; 6] = ["agents", "catalog", "issuers", "log.filter", "policy", "server"];
+
+/// Keys of those sections that need one all the same.
+const FIXED: [&str; 2] = ["server.listen", "server.mcp_path"];
+
+/// Where a configuration comes from, to be read again.
+pub struct Source {
+    file: Option<PathBuf>,
+    log: fn(&LogConfig),
+    hangup: Signal,
+}
+
+impl Source {
+    /// `file` and the environment; `log` takes over what is logged. From now on SIGHUP ends nothing.
+    ///
+    /// # Errors
+    /// Where signals cannot be received.
+    pub fn new(file: Option<PathBuf>, log: fn(&LogConfig)) -> Result<Self, AppError> {
+        let hangup = signal(SignalKind::hangup()).map_err(failed)?;
+        Ok(Self { file, log, hangup })
+    }
+
+    fn load(&self) -> Result<Config, Problems> {
+        config::load(self.file.as_deref(), config::environment())
+    }
+}
+
+/// What a new configuration reaches.
+pub(super) struct Reload {
+    pub source: Source,
+    /// What is in use.
+    pub current: Arc<ArcSwap<Config>>,
+    pub bound: Vec<SocketAddr>,
+    pub admin: Admin,
+    pub gate: Arc<Gate>,
+    pub roster: Arc<Roster>,
+    pub catalogue: Arc<Catalogue>,
+    pub tuning: Tuning,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Reload {
+    /// Follows the source; ends only with its task.
+    pub async fn follow(mut self) {
+        let started = self.current.load_full();
+        let mut watch = Watch::new(self.files());
+        loop {
+            tokio::select! {
+                _ = self.source.hangup.recv() => {}
+                () = watch.changed() => {}
+            }
+            let done = self.again(&started).await;
+            self.metrics.reloaded(done.is_ok());
+            if let Err(AppError(error)) = done {
+                tracing::error!("the new configuration is refused, the old one stays in use: {error}");
+            }
+            watch.only(self.files());
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.source.file.iter().cloned().chain(self.current.load().files()).collect()
+    }
+
+    /// All or nothing; what a running server cannot take over is named.
+    async fn again(&self, started: &Config) -> Result<(), AppError> {
+        let mut new = self.source.load().map_err(failed)?;
+        self.tuning.renew().map_err(AppError)?;
+        let fixed: Vec<_> = started.changes(&new).into_iter().filter(|key| !is_live(key)).collect();
+        if !fixed.is_empty() {
+            tracing::warn!(keys = fixed.join(", "), "these keys have changed and need a restart");
+        }
+        new.server.listen.clone_from(&started.server.listen);
+        new.server.mcp_path.clone_from(&started.server.mcp_path);
+        let current = self.current.load_full();
+        let live: Vec<_> = current.changes(&new).into_iter().filter(|key| is_live(key)).collect();
+        if live.is_empty() {
+            return Ok(());
+        }
+        let offers = |error| AppError(format!("catalog: {error}"));
+        self.catalogue.adopt(new.catalog.clone()).await.map_err(offers)?;
+        if let Err(error) = self.adopt(&new).await {
+            // These were in use a moment ago, and offered something.
+            let _ = self.catalogue.adopt(current.catalog.clone()).await;
+            return Err(error);
+        }
+        tracing::info!(keys = live.join(", "), "the new configuration is in use");
+        (self.source.log)(&new.log);
+        self.current.store(Arc::new(new));
+        Ok(())
+    }
+
+    async fn adopt(&self, new: &Config) -> Result<(), AppError> {
+        apply(&self.admin, new).await?;
+        self.roster.adopt(new.policy.default_max_effect).await.map_err(failed)?;
+        self.gate.adopt(terms(new, &self.bound));
+        self.tuning.adopt(&new.server);
+        Ok(())
+    }
+}
+
+fn is_live(key: &str) -> bool {
+    let within = |section: &&str| {
+        key.strip_prefix(*section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    LIVE.iter().any(within) && !FIXED.contains(&key)
+}
