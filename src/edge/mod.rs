@@ -3,6 +3,7 @@
 //! Translates between HTTP and the gate, and decides nothing.
 
 mod body;
+mod line;
 mod listen;
 pub mod ops;
 mod proxy;
