@@ -92,6 +92,16 @@ pub struct Metrics {
     pub config_ok: IntGauge,
     /// Reloads of the configuration, by `ok` or `error`.
     pub config_reloads: IntCounterVec,
+    /// Connections to the public listeners that are open now.
+    pub connections: IntGauge,
+    /// Connections closed at accept because there were too many.
+    pub connections_refused: IntCounter,
+    /// Connections closed because nothing came in time, by `header` or `idle`.
+    pub connections_overdue: IntCounterVec,
+    /// TLS handshakes that failed or took too long.
+    pub handshake_failures: IntCounter,
+    /// When the certificate that is served ends, in seconds since 1970; 0 without TLS.
+    pub certificate_expiry: IntGauge,
     /// 1 while `/readyz` answers 200.
     pub ready: IntGauge,
 }
@@ -112,6 +122,8 @@ impl Metrics {
         };
         let gauge =
             |name: &str, help: &str| register(&registry, IntGauge::new(name, help).expect("a valid name"));
+        let counter =
+            |name: &str, help: &str| register(&registry, IntCounter::new(name, help).expect("a valid name"));
         let ok_or_error = ["ok", "error"];
         let built = IntGaugeVec::new(
             Opts::new("sidegate_build_info", "The version that runs, always 1."),
@@ -225,6 +237,25 @@ impl Metrics {
                 "Reloads of the configuration by outcome.",
                 "outcome",
                 &ok_or_error,
+            ),
+            connections: gauge("sidegate_connections_open", "Connections to the public listeners open now."),
+            connections_refused: counter(
+                "sidegate_connections_refused_total",
+                "Connections closed at accept because max_connections were open.",
+            ),
+            connections_overdue: counters(
+                "sidegate_connections_timed_out_total",
+                "Connections closed because no request, or not the whole of its header, came in time.",
+                "reason",
+                &["header", "idle"],
+            ),
+            handshake_failures: counter(
+                "sidegate_tls_handshake_failures_total",
+                "TLS handshakes that failed or took too long.",
+            ),
+            certificate_expiry: gauge(
+                "sidegate_certificate_expiry_timestamp_seconds",
+                "When the certificate that is served ends, as a Unix time; 0 without TLS.",
             ),
             ready: gauge("sidegate_ready", "1 while the readiness probe answers 200."),
             registry,

@@ -100,11 +100,13 @@ async fn apply(admin: &Admin, config: &Config) -> Result<(), AppError> {
     admin.apply_config(&issuers, &config.agents).await.map_err(failed)
 }
 
-/// The resource identifier that tokens must be made for: `public_url` first, else the first listener.
+/// The resource identifier that tokens must be made for: `public_url` first, else the first
+/// listener that has an address.
 pub fn resource(config: &Config) -> Resource {
     let base = config.server.public_url.clone().unwrap_or_else(|| {
         let scheme = if config.server.tls_cert_file.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", config.server.listen.first().map_or("localhost", String::as_str))
+        let address = config.server.listen.iter().find(|listen| listen.parse::<SocketAddr>().is_ok());
+        format!("{scheme}://{}", address.map_or("localhost", String::as_str))
     });
     Resource::new(&base, &config.server.mcp_path)
 }

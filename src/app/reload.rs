@@ -1,6 +1,7 @@
 //! A changed configuration is taken into use while calls go on, as far as a running server can:
 //! on SIGHUP, and when its file or one that it names has changed. A bad one is refused as a whole.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::watch::Watch;
 use super::{AppError, apply, failed, terms};
 use crate::config::{self, Config, LogConfig, Problems};
-use crate::edge::Tuning;
+use crate::edge::{ServerConfig, Tuning};
 use crate::gate::admin::Admin;
 use crate::gate::{Catalogue, Gate, Roster};
 use crate::metrics::Metrics;
@@ -20,7 +21,14 @@ use crate::metrics::Metrics;
 const LIVE: [&str; 6] = ["agents", "catalog", "issuers", "log.filter", "policy", "server"];
 
 /// Keys of those sections that need one all the same.
-const FIXED: [&str; 2] = ["server.listen", "server.mcp_path"];
+const FIXED: [&str; 6] = [
+    "server.client_ca_file",
+    "server.client_certificates",
+    "server.listen",
+    "server.mcp_path",
+    "server.tls_cert_file",
+    "server.tls_key_file",
+];
 
 /// Where a configuration comes from, to be read again.
 pub struct Source {
@@ -62,7 +70,7 @@ impl Reload {
     /// Follows the source; ends only with its task.
     pub async fn follow(mut self) {
         let started = self.current.load_full();
-        let mut watch = Watch::new(self.files());
+        let mut watch = Watch::new(self.files(&started));
         loop {
             tokio::select! {
                 _ = self.source.hangup.recv() => {}
@@ -73,24 +81,32 @@ impl Reload {
             if let Err(AppError(error)) = done {
                 tracing::error!("the new configuration is refused, the old one stays in use: {error}");
             }
-            watch.only(self.files());
+            watch.only(self.files(&started));
         }
     }
 
-    fn files(&self) -> Vec<PathBuf> {
-        self.source.file.iter().cloned().chain(self.current.load().files()).collect()
+    /// Those that were named at the start are in use even where they are named no longer.
+    fn files(&self, started: &Config) -> Vec<PathBuf> {
+        let named = started.files().into_iter().chain(self.current.load().files());
+        let all: BTreeSet<_> = self.source.file.iter().cloned().chain(named).collect();
+        all.into_iter().collect()
     }
 
     /// All or nothing; what a running server cannot take over is named.
     async fn again(&self, started: &Config) -> Result<(), AppError> {
         let mut new = self.source.load().map_err(failed)?;
-        self.tuning.renew().map_err(AppError)?;
+        if self.tuning.reload_certificates().map_err(failed)? {
+            tracing::info!("new certificates are in use");
+        }
         let fixed: Vec<_> = started.changes(&new).into_iter().filter(|key| !is_live(key)).collect();
         if !fixed.is_empty() {
             tracing::warn!(keys = fixed.join(", "), "these keys have changed and need a restart");
         }
-        new.server.listen.clone_from(&started.server.listen);
-        new.server.mcp_path.clone_from(&started.server.mcp_path);
+        new.server = ServerConfig {
+            listen: started.server.listen.clone(),
+            mcp_path: started.server.mcp_path.clone(),
+            ..new.server
+        };
         let current = self.current.load_full();
         let live: Vec<_> = current.changes(&new).into_iter().filter(|key| is_live(key)).collect();
         if live.is_empty() {

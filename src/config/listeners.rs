@@ -2,19 +2,21 @@
 //! TLS they have. Knows the two sections with listeners only.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use super::Config;
 use super::findings::Findings;
-use crate::edge::tls;
+use crate::edge::{Address, ClientCertificates, tls};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let taken = addresses(config, findings);
     clashes(&taken, findings);
     exposure(config, &taken, findings);
     certificate(config, findings);
+    client_certificates(config, findings);
 }
 
-/// A listener that can be read: its key and address.
+/// A TCP listener that can be read: its key and address.
 type Taken = (String, SocketAddr);
 
 const OPS: &str = "ops.listen";
@@ -23,18 +25,29 @@ fn addresses(config: &Config, findings: &mut Findings) -> Vec<Taken> {
     if config.server.listen.is_empty() {
         findings.follow("server.listen", &[], "is empty; write at least one address".to_owned());
     }
-    let server = config.server.listen.iter().enumerate();
-    let server = server.map(|(index, listen)| (format!("server.listen[{index}]"), listen));
-    let mut taken = Vec::new();
-    for (key, listen) in server.chain([(OPS.to_owned(), &config.ops.listen)]) {
-        match listen.parse() {
-            Ok(address) => taken.push((key, address)),
-            Err(_) => {
-                let message = format!(
-                    "`{listen}` is not an IP address with a port; write such as 127.0.0.1:8443 or [::1]:8443"
-                );
-                findings.follow(&key, &[], message);
+    let (mut taken, mut paths): (Vec<Taken>, Vec<(String, PathBuf)>) = Default::default();
+    for (index, listen) in config.server.listen.iter().enumerate() {
+        let key = format!("server.listen[{index}]");
+        match Address::parse(listen) {
+            Ok(Address::Tcp(address)) => taken.push((key, address)),
+            Ok(Address::Unix(path)) => {
+                if let Some((first, _)) = paths.iter().find(|(_, other)| *other == path) {
+                    let message = format!("{listen} is taken by {first}; choose another path");
+                    findings.follow(&key, &[first], message);
+                }
+                paths.push((key, path));
             }
+            Err(message) => findings.follow(&key, &[], message),
+        }
+    }
+    let listen = &config.ops.listen;
+    match listen.parse() {
+        Ok(address) => taken.push((OPS.to_owned(), address)),
+        Err(_) => {
+            let message = format!(
+                "`{listen}` is not an IP address with a port; write such as 127.0.0.1:9464 or [::1]:9464"
+            );
+            findings.follow(OPS, &[], message);
         }
     }
     taken
@@ -116,6 +129,32 @@ fn certificate(config: &Config, findings: &mut Findings) {
         && let Err(error) = tls::pair(chain, key)
     {
         findings.follow(key_key, &[cert_key], format!("does not go with {cert_key}: {error}"));
+    }
+}
+
+fn client_certificates(config: &Config, findings: &mut Findings) {
+    let server = &config.server;
+    let (asking, file, cert) =
+        ("server.client_certificates", "server.client_ca_file", "server.tls_cert_file");
+    match (server.client_certificates, &server.client_ca_file) {
+        (ClientCertificates::Off, None) => return,
+        (ClientCertificates::Off, Some(_)) => {
+            let message = format!("is off, but {file} is set; write optional or required, or remove {file}");
+            return findings.follow(asking, &[file], message);
+        }
+        (ClientCertificates::Optional | ClientCertificates::Required, None) => {
+            let message = format!("is missing, but {asking} is set; name the authorities to accept");
+            findings.follow(file, &[asking], message);
+        }
+        (ClientCertificates::Optional | ClientCertificates::Required, Some(path)) => {
+            if let Err(message) = tls::certificates(path).and_then(tls::roots) {
+                findings.follow(file, &[], message);
+            }
+        }
+    }
+    if server.tls_cert_file.is_none() {
+        let message = format!("needs TLS; set {cert} and server.tls_key_file");
+        findings.follow(asking, &[cert], message);
     }
 }
 

@@ -4,8 +4,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use rustls::RootCertStore;
-
 use super::Config;
 use super::findings::Findings;
 use crate::edge::tls;
@@ -45,11 +43,7 @@ fn missing(folder: &Path) -> Option<String> {
 }
 
 fn authorities(file: &Path) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in tls::certificates(file)? {
-        roots.add(certificate).map_err(|error| format!("holds something that is no certificate: {error}"))?;
-    }
-    Ok(())
+    tls::roots(tls::certificates(file)?).map(drop)
 }
 
 fn key(file: &Path) -> Result<(), String> {

@@ -1,47 +1,42 @@
-//! Starts pingora's service on sockets that were bound beforehand, and stops it.
+//! Binds the public listeners, serves them, reloads their certificates and closes them.
 //!
-//! `pingora::Server` is not used: it owns the runtime, hides bind errors and sleeps through
-//! the whole grace period. Each connection is a task of its own, so calls in flight go on
-//! after the listeners have closed.
+//! Pingora's own server and accept loop are not used: they own the runtime, hide bind errors,
+//! sleep through the grace period, and bound neither connections nor headers. Each connection is
+//! a task of its own, so calls in flight go on after the listeners have closed.
 
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
-use pingora::server::Fds;
+use pingora::apps::HttpServerApp as _;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
-use pingora::services::Service as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use super::ServerConfig;
+use super::accept::{Limits, Listener, Reception};
+use super::address::Address;
+use super::certificate::Identity;
 use super::proxy::{Bounds, InFlight, Live, Proxy};
+use super::pulse::Patience;
 use super::route::Routes;
-use super::{ServerConfig, tls};
+use super::tls::TlsError;
+use super::unix::UnixSocket;
 use crate::gate::Gate;
-
-/// HTTP/2 connections without a stream are closed after this; pingora has no limit of its own.
-const H2_IDLE: Duration = Duration::from_secs(90);
-
-/// The read buffer of a connection; the default doubles the memory of an idle one.
-const READ_BUFFER: usize = 4096;
-
-/// The write buffer of a connection: head and body of most answers leave in one system call.
-const WRITE_BUFFER: usize = 8192;
 
 /// The public listeners before they are served.
 pub struct Door {
     sockets: Vec<TcpListener>,
+    unix: Vec<UnixSocket>,
 }
 
 /// The public listeners while they are served.
 pub struct Listening {
     stop: watch::Sender<bool>,
-    service: JoinHandle<()>,
+    listeners: JoinSet<()>,
+    app: Arc<HttpProxy<Proxy>>,
     in_flight: Arc<InFlight>,
     tuning: Tuning,
 }
@@ -50,21 +45,26 @@ pub struct Listening {
 #[derive(Clone)]
 pub struct Tuning {
     live: Arc<ArcSwap<Live>>,
+    limits: Arc<ArcSwap<Limits>>,
+    identity: Option<Arc<Identity>>,
     gate: Arc<Gate>,
 }
 
 impl Tuning {
-    /// From the next request on, the bounds of `config` hold, and the paths that the gate says.
+    /// From the next request and the next connection on, the bounds of `config` hold, and the
+    /// paths that the gate says.
     pub fn adopt(&self, config: &ServerConfig) {
         self.live.store(Arc::new(live(config, &self.gate)));
+        self.limits.store(Arc::new(limits(config)));
     }
 
-    /// Reads certificates again.
+    /// Reads the certificates again; handshakes from now on have what is new. Says whether
+    /// anything has changed.
     ///
     /// # Errors
-    /// What is wrong with the new ones, in words; the old ones stay.
-    pub fn renew(&self) -> Result<(), String> {
-        Ok(())
+    /// Files that cannot be used; what was there stays.
+    pub fn reload_certificates(&self) -> Result<bool, TlsError> {
+        self.identity.as_ref().map_or(Ok(false), |identity| identity.reload())
     }
 }
 
@@ -74,8 +74,18 @@ fn live(config: &ServerConfig, gate: &Gate) -> Live {
         bounds: Bounds {
             max_body: config.max_body.0,
             body_timeout: config.body_timeout.0,
+            write_timeout: config.write_timeout.0,
             max_in_flight: config.max_in_flight,
         },
+    }
+}
+
+fn limits(config: &ServerConfig) -> Limits {
+    Limits {
+        connections: config.max_connections,
+        handshake: config.handshake_timeout.0,
+        patience: Patience { header: config.header_timeout.0, idle: config.idle_timeout.0 },
+        write: config.write_timeout.0,
     }
 }
 
@@ -85,19 +95,29 @@ impl Door {
     /// # Errors
     /// The first address that cannot be bound, in words.
     pub fn bind(config: &ServerConfig) -> Result<Self, String> {
-        let sockets = config.listen.iter().map(|address| {
-            TcpListener::bind(address)
-                .map_err(|error| format!("server.listen: cannot bind {address}: {error}"))
-        });
-        Ok(Self { sockets: sockets.collect::<Result<_, _>>()? })
+        let mut door = Self::from_sockets(Vec::new());
+        for listen in &config.listen {
+            match Address::parse(listen).map_err(|wrong| format!("server.listen: {wrong}"))? {
+                Address::Tcp(address) => {
+                    let socket = TcpListener::bind(address);
+                    let refused = |error| format!("server.listen: cannot bind {address}: {error}");
+                    door.sockets.push(socket.map_err(refused)?);
+                }
+                Address::Unix(path) => {
+                    let refused = |wrong| format!("server.listen: {}: {wrong}", path.display());
+                    door.unix.push(UnixSocket::bind(&path).map_err(refused)?);
+                }
+            }
+        }
+        Ok(door)
     }
 
     /// Takes sockets that are bound already.
     pub fn from_sockets(sockets: Vec<TcpListener>) -> Self {
-        Self { sockets }
+        Self { sockets, unix: Vec::new() }
     }
 
-    /// The addresses, with the ports that were taken.
+    /// The addresses, with the ports that were taken; unix sockets have none.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
@@ -107,55 +127,62 @@ impl Door {
     /// # Errors
     /// Certificates that cannot be used, in words. Nothing is served then.
     pub fn serve(self, config: &ServerConfig, gate: Arc<Gate>) -> Result<Listening, String> {
-        let certified = match (&config.tls_cert_file, &config.tls_key_file) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            _ => None,
-        };
+        let metrics = gate.counts().clone();
+        let identity = Identity::load(config, metrics.clone())
+            .map_err(|error| format!("server.tls_cert_file: {error}"))?
+            .map(Arc::new);
         let in_flight = Arc::new(InFlight::default());
-        let tuning =
-            Tuning { live: Arc::new(ArcSwap::from_pointee(live(config, &gate))), gate: gate.clone() };
+        let tuning = Tuning {
+            live: Arc::new(ArcSwap::from_pointee(live(config, &gate))),
+            limits: Arc::new(ArcSwap::from_pointee(limits(config))),
+            identity: identity.clone(),
+            gate: gate.clone(),
+        };
         let proxy = Proxy { gate, live: tuning.live.clone(), in_flight: in_flight.clone() };
-        let mut service = pingora::proxy::http_proxy_service(&Arc::new(ServerConf::default()), proxy);
-        if let Some(http) = service.app_logic_mut() {
-            let mut options = HttpServerOptions::default();
-            options.h2_idle_timeout = Some(H2_IDLE);
-            http.server_options = Some(options);
+        let app = Arc::new(http_proxy(&Arc::new(ServerConf::default()), proxy));
+        let reception = Arc::new(Reception {
+            app: app.clone(),
+            identity,
+            limits: tuning.limits.clone(),
+            metrics,
+            open: AtomicUsize::new(0),
+        });
+        let unusable = |error: std::io::Error| format!("server.listen: {error}");
+        let mut ready = Vec::new();
+        for socket in self.sockets {
+            socket.set_nonblocking(true).map_err(unusable)?;
+            ready.push(Listener::Tcp(tokio::net::TcpListener::from_std(socket).map_err(unusable)?));
         }
-        let mut fds = Fds::new();
-        for (index, socket) in self.sockets.into_iter().enumerate() {
-            let name = format!("mcp-{index}");
-            let mut listener =
-                ListenerConfig::tcp(&name).l4_buffer(L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER));
-            if let Some((cert, key)) = certified {
-                let settings = tls::certified_key(cert, key).and_then(tls::settings);
-                listener = listener.tls(settings.map_err(|error| format!("server.tls_cert_file: {error}"))?);
-            }
-            socket.set_nonblocking(true).map_err(|error| format!("server.listen: {error}"))?;
-            fds.add(name, socket.into_raw_fd());
-            service.add_listener(listener);
+        for socket in self.unix {
+            let (listener, file) = socket.into_parts();
+            let listener = tokio::net::UnixListener::from_std(listener).map_err(unusable)?;
+            ready.push(Listener::Unix { _file: file, listener });
         }
         let (stop, stopped) = watch::channel(false);
-        let fds = Arc::new(Mutex::new(fds));
-        let service = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
-        Ok(Listening { stop, service, in_flight, tuning })
+        let mut listeners = JoinSet::new();
+        for listener in ready {
+            listeners.spawn(reception.clone().listen(listener, stopped.clone()));
+        }
+        Ok(Listening { stop, listeners, app, in_flight, tuning })
     }
 }
 
 impl Listening {
-    /// What can be changed while they are served.
-    pub fn tuning(&self) -> Tuning {
-        self.tuning.clone()
-    }
-
     /// Requests being worked on.
     pub fn in_flight(&self) -> usize {
         self.in_flight.count()
     }
 
-    /// Closes the listeners; requests in flight go on.
+    /// What can be changed while they are served.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning.clone()
+    }
+
+    /// Closes the listeners and all connections without a request; requests in flight go on.
     pub async fn close(&mut self) {
         self.in_flight.close();
         let _ = self.stop.send(true);
-        let _ = (&mut self.service).await;
+        while self.listeners.join_next().await.is_some() {}
+        self.app.http_cleanup().await;
     }
 }

@@ -2,18 +2,27 @@
 //!
 //! Translates between HTTP and the gate, and decides nothing.
 
+mod accept;
+mod address;
 mod body;
+mod certificate;
+mod line;
 mod listen;
 pub mod ops;
 mod proxy;
+mod pulse;
 mod route;
 pub mod tls;
+mod unix;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use address::Address;
+pub use certificate::ClientCertificates;
+pub use line::Connection;
 pub use listen::{Door, Listening, Tuning};
 
 use crate::units::{Size, Span};
@@ -22,7 +31,7 @@ use crate::units::{Size, Span};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Addresses with ports; port 0 takes a free one.
+    /// What [`Address::parse`] reads; port 0 takes a free one.
     pub listen: Vec<String>,
     /// The base URL that clients use, with a path prefix where a proxy adds one.
     pub public_url: Option<String>,
@@ -38,6 +47,20 @@ pub struct ServerConfig {
     pub tls_cert_file: Option<PathBuf>,
     /// The PEM private key of the leaf.
     pub tls_key_file: Option<PathBuf>,
+    /// Whether clients are asked for a certificate.
+    pub client_certificates: ClientCertificates,
+    /// PEM certificates of the authorities that clients' certificates must come from.
+    pub client_ca_file: Option<PathBuf>,
+    /// Connections open at once; the next is closed at accept.
+    pub max_connections: usize,
+    /// The longest a TLS handshake may take.
+    pub handshake_timeout: Span,
+    /// The longest a request's header may take to arrive, from its first byte.
+    pub header_timeout: Span,
+    /// The longest a connection may be without a request.
+    pub idle_timeout: Span,
+    /// The longest a client may take to accept a piece of an answer.
+    pub write_timeout: Span,
     /// The largest request body.
     pub max_body: Size,
     /// The longest a whole call may take.
@@ -63,6 +86,13 @@ impl Default for ServerConfig {
             allow_plaintext: false,
             tls_cert_file: None,
             tls_key_file: None,
+            client_certificates: ClientCertificates::Off,
+            client_ca_file: None,
+            max_connections: 4096,
+            handshake_timeout: Span::seconds(10),
+            header_timeout: Span::seconds(15),
+            idle_timeout: Span::seconds(60),
+            write_timeout: Span::seconds(30),
             max_body: Size(1 << 20),
             call_timeout: Span::seconds(60),
             body_timeout: Span::seconds(10),
@@ -82,6 +112,11 @@ impl ServerConfig {
             problems.push(("mcp_path".to_owned(), "must lie outside /.well-known/".to_owned()));
         }
         for (key, none) in [
+            ("max_connections", self.max_connections == 0),
+            ("handshake_timeout", self.handshake_timeout.0.is_zero()),
+            ("header_timeout", self.header_timeout.0.is_zero()),
+            ("idle_timeout", self.idle_timeout.0.is_zero()),
+            ("write_timeout", self.write_timeout.0.is_zero()),
             ("max_body", self.max_body.0 == 0),
             ("call_timeout", self.call_timeout.0.is_zero()),
             ("body_timeout", self.body_timeout.0.is_zero()),
@@ -94,10 +129,13 @@ impl ServerConfig {
         problems
     }
 
-    /// The hosts that are ours on these bound addresses: `allowed_hosts`, and loopback's names
-    /// for listeners on loopback.
+    /// The hosts that are ours on these bound addresses: `allowed_hosts`, loopback's names
+    /// for listeners on loopback, and `localhost` for unix sockets, which have no name.
     pub fn hosts(&self, bound: &[SocketAddr]) -> Vec<String> {
         let mut hosts = self.allowed_hosts.clone();
+        if self.listen.iter().any(|listen| matches!(Address::parse(listen), Ok(Address::Unix(_)))) {
+            hosts.push("localhost".to_owned());
+        }
         for address in bound.iter().filter(|address| address.ip().is_loopback()) {
             let port = address.port();
             hosts.push(format!("localhost:{port}"));

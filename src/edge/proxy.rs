@@ -13,18 +13,17 @@ use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use tokio_util::sync::CancellationToken;
 
-use super::body;
+use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
+use super::{body, line};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
-
-/// How long a client may take to accept a piece of an answer.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bounds of the MCP endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub max_body: usize,
     pub body_timeout: Duration,
+    pub write_timeout: Duration,
     pub max_in_flight: usize,
 }
 
@@ -139,16 +138,27 @@ impl Proxy {
     }
 }
 
+/// What is kept of a request from its first phase to its last.
+#[derive(Default)]
+pub struct Context {
+    /// Its connection is not idle.
+    busy: Option<Busy>,
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = ();
+    type CTX = Context;
 
-    fn new_ctx(&self) {}
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
 
-    async fn request_filter(&self, session: &mut Session, _: &mut ()) -> pingora::Result<bool> {
-        session.as_downstream_mut().set_write_timeout(Some(WRITE_TIMEOUT));
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+        context.busy = line::of(session).map(Connection::busy);
+        let live = self.live.load_full();
+        session.as_downstream_mut().set_write_timeout(Some(live.bounds.write_timeout));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
-        let route = self.live.load().routes.of(session.req_header().uri.path());
+        let route = live.routes.of(session.req_header().uri.path());
         match route {
             Route::Mcp => self.mcp(session).await?,
             Route::Metadata => self.metadata(session).await?,
@@ -162,14 +172,14 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, _: &mut ()) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> pingora::Result<Box<HttpPeer>> {
         // Unreachable while every request is answered above; if it ever is not, nothing is forwarded.
         Err(pingora::Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"))
     }
 }
 
 fn scheme(session: &Session) -> &'static str {
-    let encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let encrypted = line::of(session).is_some_and(|connection| connection.encrypted);
     if encrypted { "https" } else { "http" }
 }
 
@@ -214,6 +224,6 @@ fn head(session: &Session) -> Head {
         mcp_method: owned("mcp-method"),
         mcp_name: owned("mcp-name"),
         user_agent: owned("user-agent"),
-        client_address: session.client_addr().map(ToString::to_string),
+        client_address: line::of(session).and_then(|connection| connection.peer).map(|peer| peer.to_string()),
     }
 }

@@ -1,14 +1,10 @@
-//! Certificates for the listeners: read and checked here, because pingora panics on bad ones.
+//! PEM files with certificates and keys: read and checked. Knows nothing of who serves them.
 
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::TlsSettings;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// What is wrong with a certificate or its key.
@@ -25,17 +21,21 @@ pub enum TlsError {
     /// The pair cannot be used.
     #[error("the certificate and the key do not work together: {0}")]
     Pair(String),
-    /// pingora would not take the settings.
+    /// rustls would not take the settings.
     #[error("TLS cannot be set up: {0}")]
     Settings(String),
 }
 
 /// Reads a PEM chain (leaf first) and the leaf's key, and checks that they belong together.
 pub fn certified_key(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsError> {
-    let refused = |path: &Path, cause: String| TlsError::File { path: path.display().to_string(), cause };
     let chain = certificates(cert).map_err(|cause| refused(cert, cause))?;
     let key = private_key(key).map_err(|cause| refused(key, cause))?;
     pair(chain, key).map_err(|error| TlsError::Pair(error.to_string()))
+}
+
+/// The error for `path`.
+pub fn refused(path: &Path, cause: String) -> TlsError {
+    TlsError::File { path: path.display().to_string(), cause }
 }
 
 /// The certificates of a PEM file, at least one; the error is what is wrong with the file.
@@ -46,6 +46,15 @@ pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String>
         Ok(chain) if !chain.is_empty() => Ok(chain),
         _ => Err("holds no certificate in PEM; it must begin with -----BEGIN CERTIFICATE-----".to_owned()),
     }
+}
+
+/// `certificates` as authorities; the error is what is wrong with the file they are from.
+pub fn roots(certificates: Vec<CertificateDer<'static>>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| format!("holds something that is no certificate: {error}"))?;
+    }
+    Ok(roots)
 }
 
 /// The private key of a PEM file; the error is what is wrong with the file, and quotes nothing of it.
@@ -63,33 +72,4 @@ pub fn pair(
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, rustls::Error> {
     CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider())
-}
-
-/// Listener settings that serve `certified` over HTTP/2 and HTTP/1.1.
-pub fn settings(certified: CertifiedKey) -> Result<TlsSettings, TlsError> {
-    let mut settings = TlsSettings::with_callbacks(Box::new(NoCallbacks))
-        .map_err(|error| TlsError::Settings(error.to_string()))?;
-    settings.set_cert_resolver(Arc::new(One(Arc::new(certified))));
-    settings.enable_h2();
-    Ok(settings)
-}
-
-struct NoCallbacks;
-
-#[async_trait::async_trait]
-impl TlsAccept for NoCallbacks {}
-
-/// The one certificate, whatever name the client asks for.
-struct One(Arc<CertifiedKey>);
-
-impl fmt::Debug for One {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("One")
-    }
-}
-
-impl ResolvesServerCert for One {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
 }

@@ -250,6 +250,11 @@ impl Gate {
         self.parts.metrics.requests.with_label_values(&["refused"]).inc();
     }
 
+    /// What the edge counts as well.
+    pub fn counts(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
     /// Why calls cannot be answered yet, if they cannot.
     pub fn not_ready(&self) -> Option<&'static str> {
         if !self.parts.catalogue.is_loaded() {

@@ -1,0 +1,167 @@
+//! Who the listeners are to their clients, and whose certificates they ask for: read from
+//! files, and read again while they serve.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pingora::listeners::tls::Acceptor;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::version::{TLS12, TLS13};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::ServerConfig;
+use super::tls::{self, TlsError};
+use crate::metrics::Metrics;
+
+/// Whether clients are asked for a certificate of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    /// No.
+    #[default]
+    Off,
+    /// They may have none; a wrong one is refused.
+    Optional,
+    /// Who has none is refused.
+    Required,
+}
+
+/// The certificate that is served, and the authority that clients' certificates must come from.
+pub struct Identity {
+    files: Files,
+    current: ArcSwap<Current>,
+    metrics: Arc<Metrics>,
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    clients: Option<(PathBuf, Asking)>,
+}
+
+/// [`ClientCertificates`] where there are any.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    Optional,
+    Required,
+}
+
+struct Current {
+    acceptor: Arc<Acceptor>,
+    /// Of everything that was read.
+    fingerprint: [u8; 32],
+    /// Seconds since 1970.
+    not_after: i64,
+}
+
+impl Identity {
+    /// Reads the files that `config` names; None where it names none.
+    ///
+    /// # Errors
+    /// Files that cannot be read, are empty, or do not belong together.
+    pub fn load(config: &ServerConfig, metrics: Arc<Metrics>) -> Result<Option<Self>, TlsError> {
+        let (Some(certificate), Some(key)) = (&config.tls_cert_file, &config.tls_key_file) else {
+            return Ok(None);
+        };
+        let asking = match config.client_certificates {
+            ClientCertificates::Off => None,
+            ClientCertificates::Optional => Some(Asking::Optional),
+            ClientCertificates::Required => Some(Asking::Required),
+        };
+        let clients = match (asking, &config.client_ca_file) {
+            (None, _) => None,
+            (Some(asking), Some(file)) => Some((file.clone(), asking)),
+            (Some(_), None) => {
+                return Err(TlsError::Settings("client certificates need a client_ca_file".to_owned()));
+            }
+        };
+        let files = Files { certificate: certificate.clone(), key: key.clone(), clients };
+        let current = files.read()?;
+        metrics.certificate_expiry.set(current.not_after);
+        Ok(Some(Self { files, current: ArcSwap::from_pointee(current), metrics }))
+    }
+
+    /// Reads the files again; the next handshake has what is new, connections go on. Says whether
+    /// anything has changed.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; what was there stays.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let fresh = self.files.read()?;
+        if fresh.fingerprint == self.current.load().fingerprint {
+            return Ok(false);
+        }
+        self.metrics.certificate_expiry.set(fresh.not_after);
+        self.current.store(Arc::new(fresh));
+        Ok(true)
+    }
+
+    /// What takes the next handshake.
+    pub fn acceptor(&self) -> Arc<Acceptor> {
+        self.current.load().acceptor.clone()
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Current, TlsError> {
+        let certified = tls::certified_key(&self.certificate, &self.key)?;
+        let not_after = certified.cert.first().and_then(|leaf| {
+            let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
+            Some(leaf.validity().not_after.timestamp())
+        });
+        let not_after = not_after
+            .ok_or_else(|| tls::refused(&self.certificate, "the first certificate has no end".to_owned()))?;
+        // The certificate stands for the key, which goes with it.
+        let mut seen = Sha256::new();
+        certified.cert.iter().for_each(|certificate| seen.update(Sha256::digest(certificate)));
+        let clients = match &self.clients {
+            Some((file, asking)) => {
+                let authorities = tls::certificates(file).map_err(|cause| tls::refused(file, cause))?;
+                seen.update("clients");
+                authorities.iter().for_each(|certificate| seen.update(Sha256::digest(certificate)));
+                Some((tls::roots(authorities).map_err(|cause| tls::refused(file, cause))?, *asking))
+            }
+            None => None,
+        };
+        let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(settings(certified, clients)?)));
+        Ok(Current { acceptor, fingerprint: seen.finalize().into(), not_after })
+    }
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+fn settings(
+    certified: CertifiedKey,
+    clients: Option<(RootCertStore, Asking)>,
+) -> Result<rustls::ServerConfig, TlsError> {
+    let wrong = |error: &dyn std::error::Error| TlsError::Settings(error.to_string());
+    let provider = Arc::new(ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(|error| wrong(&error))?;
+    let asks = clients.is_some();
+    let builder = match clients {
+        Some((roots, asking)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match asking {
+                Asking::Optional => verifier.allow_unauthenticated(),
+                Asking::Required => verifier,
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(&error))?)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if asks {
+        // A session that is resumed is not verified again: not its end, and not its authority.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(config)
+}

@@ -1,0 +1,219 @@
+//! One connection of the public listeners as pingora holds it, and how a request finds out
+//! which it came on. Knows nothing of HTTP beyond its version, and nothing of what is asked.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use pingora::http::ResponseHeader;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora::proxy::Session;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::pulse::Pulse;
+
+/// Head and body of most answers leave in one system call, and in one TLS record.
+const WRITE_BUFFER: usize = 8192;
+
+/// What is known of a connection before its first request.
+#[derive(Debug)]
+pub struct Connection {
+    /// Who connected; None on a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Whether it is TLS.
+    pub encrypted: bool,
+    /// The SHA-256 of the client's certificate (DER), where one was verified (RFC 8705 section 3.1).
+    pub client_certificate: Option<[u8; 32]>,
+    /// Whether it is HTTP/2.
+    pub http2: bool,
+    /// What it is doing.
+    pub(super) pulse: Pulse,
+}
+
+impl Connection {
+    /// Says that a request of this connection goes on for as long as the value lives.
+    pub fn busy(self: &Arc<Self>) -> Busy {
+        self.pulse.begin();
+        Busy(self.clone())
+    }
+}
+
+/// A request that goes on.
+pub struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.pulse.end(Instant::now());
+    }
+}
+
+/// The connection that a request came on, HTTP/2 streams included; None only where a session has none.
+pub fn of(session: &Session) -> Option<&Arc<Connection>> {
+    session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// A connection's bytes. What cannot be written for too long is an error.
+pub struct Line {
+    io: BufWriter<Stream>,
+    connection: Arc<Connection>,
+    digest: Arc<ProxyDigest>,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Line {
+    /// Takes a connection that is ready to be spoken on. `patience` is how long its peer may
+    /// refuse to take what is written.
+    pub fn new(stream: Stream, peer: Option<SocketAddr>, patience: Duration) -> pingora::Result<Self> {
+        let certificate = stream.get_ssl().and_then(TlsRef::peer_certificate_der);
+        let connection = Arc::new(Connection {
+            peer,
+            encrypted: stream.get_ssl_digest().is_some(),
+            client_certificate: certificate.map(|der| Sha256::digest(der).into()),
+            http2: matches!(stream.selected_alpn_proto(), Some(ALPN::H2)),
+            pulse: Pulse::new(Instant::now()),
+        });
+        // The one place of a session that carries what is not pingora's own.
+        let known: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
+        let digest = ProxyDigest::new(Box::new(ResponseHeader::build(200, Some(0))?), Some(known));
+        let io = BufWriter::with_capacity(WRITE_BUFFER, stream);
+        Ok(Self { io, connection, digest: Arc::new(digest), patience, stalled: None })
+    }
+
+    /// What is known of it.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    fn patiently<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without its bytes.
+        f.debug_tuple("Line").field(&self.connection).finish()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The end of an answer after which pingora drops the connection.
+        let _ = self.io.flush().now_or_never();
+    }
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        // Between the streams of HTTP/2 all frames are alike: none of them is a sign of a request.
+        if !self.connection.http2 && buffer.filled().len() > before {
+            self.connection.pulse.heard(Instant::now);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.patiently(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.patiently(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.patiently(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.patiently(cx, shut)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Line {
+    async fn shutdown(&mut self) {
+        // A peer that is gone already needs no farewell.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Line {
+    fn id(&self) -> UniqueIDType {
+        self.io.get_ref().id()
+    }
+}
+
+impl Ssl for Line {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.io.get_ref().get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.io.get_ref().get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.io.get_ref().selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Line {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.io.get_ref().get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Line {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for Line {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.io.get_ref().get_socket_digest()
+    }
+}
+
+impl Peek for Line {}
