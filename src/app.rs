@@ -170,6 +170,11 @@ impl App {
         Ok(Self { config, gate, roster, credentials, catalogue, audit, store, sockets })
     }
 
+    /// What the listeners serve.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+
     /// Where MCP is served.
     pub fn mcp_addresses(&self) -> Vec<SocketAddr> {
         self.sockets.door.addresses()

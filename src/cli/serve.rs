@@ -7,11 +7,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Done, load, logging};
 use crate::app::{App, AppError, Sockets};
 use crate::clock::Clock;
+use crate::edge;
 use crate::tool::table::standard_rows;
 
 pub async fn run(config: Option<&Path>) -> Done {
     let config = load(config)?;
     logging::start(&config.log);
+    let (files, connections) = (edge::allow_many(), config.server.max_connections as u64);
+    if let Some(files) = files.filter(|files| *files < connections) {
+        tracing::warn!(files, connections, "fewer files may be open than server.max_connections");
+    }
     let sockets = Sockets::bind(&config)?;
     let app = App::build(config, sockets, Clock::System, standard_rows()).await?;
     for address in app.mcp_addresses() {
