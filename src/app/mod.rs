@@ -200,6 +200,11 @@ impl App {
         })
     }
 
+    /// What the listeners serve.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+
     /// Where MCP is served.
     pub fn mcp_addresses(&self) -> Vec<SocketAddr> {
         self.sockets.door.addresses()

@@ -7,11 +7,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Done, load, logging, place};
 use crate::app::{App, AppError, Sockets, Source};
 use crate::clock::Clock;
+use crate::edge;
 use crate::tool::table::standard_rows;
 
 pub async fn run(named: Option<&Path>) -> Done {
     let config = load(named)?;
     logging::start(&config.log);
+    let (files, connections) = (edge::allow_many(), config.server.max_connections as u64);
+    if let Some(files) = files.filter(|files| *files < connections) {
+        tracing::warn!(files, connections, "fewer files may be open than server.max_connections");
+    }
     let sockets = Sockets::bind(&config)?;
     let source = Source::new(place(named), logging::change)?;
     let app = App::build(config, sockets, Clock::System, standard_rows()).await?.following(source);

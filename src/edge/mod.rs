@@ -6,6 +6,7 @@ mod accept;
 mod address;
 mod body;
 mod certificate;
+mod files;
 mod line;
 mod listen;
 pub mod ops;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::Address;
 pub use certificate::ClientCertificates;
+pub use files::allow_many;
 pub use line::Connection;
 pub use listen::{Door, Listening, Tuning};
 

@@ -10,6 +10,8 @@ use sidegate::tool::table::{ToolRow, standard_rows};
 pub struct Plan<'a> {
     /// The tools on offer.
     pub rows: Vec<ToolRow>,
+    /// A further listener, in quotation marks; it is the test that serves it.
+    pub listen: &'a str,
     /// Further lines for `[server]`.
     pub server: &'a str,
     /// Further lines for `[idp]`.
@@ -26,7 +28,16 @@ pub struct Plan<'a> {
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { rows: standard_rows(), server: "", idp: "", psa: None, more: "", tls: false, trusted: None }
+        Self {
+            rows: standard_rows(),
+            listen: "",
+            server: "",
+            idp: "",
+            psa: None,
+            more: "",
+            tls: false,
+            trusted: None,
+        }
     }
 }
 
@@ -90,7 +101,7 @@ impl Plan<'_> {
         format!(
             r#"
 [server]
-listen = ["{address}"]
+listen = ["{address}", {listen}]
 {tls}
 {server}
 [ops]
@@ -111,6 +122,7 @@ path = "{folder}/audit.jsonl"
 {trusted}
 {more}
 "#,
+            listen = self.listen,
             server = self.server,
             psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
             idp = self.idp,

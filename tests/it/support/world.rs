@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use sidegate::clock::Clock;
 use sidegate::config;
 use sidegate::demo::{DemoClient, DemoIssuer, DemoPsa};
 use sidegate::edge::Door;
+use sidegate::gate::Gate;
 use sidegate::outbound::Outbound;
 use sidegate::secret::Secret;
 use sidegate::store::{NewAgent, Store, StoreConfig};
@@ -44,6 +46,7 @@ pub struct World {
     pub ops_url: String,
     pub config_file: PathBuf,
     pub folder: Rc<TempDir>,
+    pub gate: Arc<Gate>,
     client: Outbound,
     tokens: parking_lot::Mutex<HashMap<String, String>>,
     stop: Option<oneshot::Sender<()>>,
@@ -106,7 +109,7 @@ impl World {
         let config_file = folder.path().join("sidegate.toml");
         std::fs::write(&config_file, plan.configuration(&ends)).expect("written");
         let ops_url = format!("http://{}", ends.ops);
-        let (stop, running) =
+        let (gate, stop, running) =
             serve(&config_file, Door::from_sockets(vec![socket]), ops, plan.rows, true).await;
         let stop = Some(stop);
         let running = Some(running);
@@ -122,11 +125,17 @@ impl World {
             ops_url,
             config_file,
             folder,
+            gate,
             client,
             stop,
             running,
             tokens: Default::default(),
         }
+    }
+
+    /// Host and port of the public listener, as a Host header has them.
+    pub fn authority(&self) -> &str {
+        self.base.split_once("://").map_or("", |(_, authority)| authority)
     }
 
     /// The CA that a client must trust where there is TLS.
@@ -139,7 +148,8 @@ impl World {
         let bind = |url: &str| TcpListener::bind(url.trim_start_matches("http://")).expect("the same port");
         let (socket, ops) = (bind(&self.base), bind(&self.ops_url));
         let door = Door::from_sockets(vec![socket]);
-        let (stop, running) = serve(&self.config_file, door, ops, standard_rows(), false).await;
+        let (gate, stop, running) = serve(&self.config_file, door, ops, standard_rows(), false).await;
+        self.gate = gate;
         self.stop = Some(stop);
         self.running = Some(running);
         self
@@ -312,7 +322,7 @@ async fn serve(
     ops: TcpListener,
     rows: Vec<ToolRow>,
     warm: bool,
-) -> (oneshot::Sender<()>, JoinHandle<()>) {
+) -> (Arc<Gate>, oneshot::Sender<()>, JoinHandle<()>) {
     let config =
         config::load(Some(config_file), std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}"));
     let source = Source::new(Some(config_file.to_owned()), |_| {}).expect("signals");
@@ -321,6 +331,7 @@ async fn serve(
     if warm {
         app.warm().await.expect("a catalogue");
     }
+    let gate = app.gate();
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(async move {
         let stopped = async {
@@ -328,7 +339,7 @@ async fn serve(
         };
         app.run(stopped).await.expect("served");
     });
-    (stop, running)
+    (gate, stop, running)
 }
 
 async fn listener() -> tokio::net::TcpListener {

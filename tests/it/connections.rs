@@ -1,0 +1,278 @@
+//! The public listeners under people who connect and do not behave: too many, too slow, silent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use sidegate::edge::{Door, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::support::plan::Plan;
+use crate::support::wait::PATIENCE;
+use crate::support::wire::{Tls, answer, ask, closed};
+use crate::support::world::{World, modern, until};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", port(world))).await.expect("connected")
+}
+
+fn port(world: &World) -> u16 {
+    let (_, port) = world.authority().rsplit_once(':').expect("a port");
+    port.parse().expect("a number")
+}
+
+async fn encrypted(server: &str) -> World {
+    World::of(Plan { tls: true, server, ..Plan::default() }).await
+}
+
+async fn metric_is(world: &World, line: &str, value: f64) {
+    until(|| async { (world.metric(line).await == value).then_some(()) }).await;
+}
+
+/// A call that takes longer than all the time limits of these tests.
+async fn slow_call(world: &World) {
+    let arguments = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}});
+    let answer = world.call("technician", "call_api_endpoint", arguments).await;
+    assert!(!answer.is_error(), "{}", answer.text());
+}
+
+/// Writes one byte after another until the other side has had enough.
+async fn trickle(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), bytes: &[u8]) {
+    let trickling = async {
+        for byte in bytes.iter().cycle() {
+            let mut said = [0; 64];
+            tokio::select! {
+                read = stream.read(&mut said) => if !matches!(read, Ok(1..)) { return },
+                () = tokio::time::sleep(Duration::from_millis(30)) => {
+                    if stream.write_all(&[*byte]).await.is_err() || stream.flush().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, trickling).await.expect("closed in time");
+}
+
+#[tokio::test]
+async fn a_connection_over_the_cap_is_closed_at_accept_and_one_that_leaves_makes_room() {
+    let world = World::with("max_connections = 2", "").await;
+    let first = connect(&world).await;
+    let mut second = connect(&world).await;
+    metric_is(&world, "sidegate_connections_open", 2.0).await;
+    assert_eq!(closed(&mut connect(&world).await).await, b"");
+    metric_is(&world, "sidegate_connections_refused_total", 1.0).await;
+    assert_eq!(ask(&mut second, world.authority()).await.unwrap(), 200);
+    drop(first);
+    metric_is(&world, "sidegate_connections_open", 1.0).await;
+    assert_eq!(ask(&mut connect(&world).await, world.authority()).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_header_that_stalls_is_closed_while_a_call_goes_on() {
+    let world = World::with("header_timeout = \"300ms\"", "").await;
+    let mut stalled = connect(&world).await;
+    stalled.write_all(b"POST /api/mcp HTTP/1.1\r\nHost:").await.unwrap();
+    let (said, ()) = tokio::join!(closed(&mut stalled), slow_call(&world));
+    assert_eq!(said, b"");
+    assert_eq!(world.metric("sidegate_connections_timed_out_total{reason=\"header\"}").await, 1.0);
+    assert_eq!(world.metric("sidegate_connections_timed_out_total{reason=\"idle\"}").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_header_that_trickles_is_closed_as_well_on_a_kept_connection_too() {
+    let world = World::with("header_timeout = \"300ms\"", "").await;
+    let mut kept = connect(&world).await;
+    assert_eq!(ask(&mut kept, world.authority()).await.unwrap(), 200);
+    for mut stream in [connect(&world).await, kept] {
+        stream.write_all(b"GET / HTTP/1.1\r\nA: ").await.unwrap();
+        trickle(&mut stream, b"a").await;
+    }
+    assert_eq!(world.metric("sidegate_connections_timed_out_total{reason=\"header\"}").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_and_a_long_call_is_not() {
+    let world = World::with("idle_timeout = \"300ms\"", "").await;
+    let mut silent = connect(&world).await;
+    let mut kept = connect(&world).await;
+    assert_eq!(ask(&mut kept, world.authority()).await.unwrap(), 200);
+    let (silent, kept, ()) = tokio::join!(closed(&mut silent), closed(&mut kept), slow_call(&world));
+    assert_eq!((silent, kept), (Vec::new(), Vec::new()));
+    assert!(world.metric("sidegate_connections_timed_out_total{reason=\"idle\"}").await >= 2.0);
+}
+
+#[tokio::test]
+async fn an_idle_http_2_connection_is_told_to_go_whatever_it_pings_and_a_long_call_is_not() {
+    let world = encrypted("idle_timeout = \"300ms\"").await;
+    let tls = Tls::trusting(&world.ca_file(), None, "h2");
+    let stream = tls.connect(port(&world)).await.unwrap();
+    let (mut client, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let (body, headers) = modern(
+        "tools/call",
+        json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}}}),
+    );
+    let mut request = http::Request::post(&world.mcp_url)
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", world.token("technician")));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let (response, mut sending) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    sending.send_data(Bytes::from(body.to_string()), true).unwrap();
+    assert_eq!(response.await.unwrap().status(), 200, "longer than the idle time");
+    let pinging = async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, pinging).await.expect("closed in time");
+    connection.await.unwrap().expect("an end that was announced");
+    assert_eq!(world.metric("sidegate_connections_timed_out_total{reason=\"idle\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn an_http_2_header_that_never_ends_does_not_keep_its_connection() {
+    let world = encrypted("idle_timeout = \"300ms\"").await;
+    let tls = Tls::trusting(&world.ca_file(), None, "h2");
+    let mut stream = tls.connect(port(&world)).await.unwrap();
+    // HEADERS on stream 1 without END_HEADERS, and the frames that would go on with it, a byte at a time.
+    stream.write_all(PREFACE).await.unwrap();
+    stream.write_all(b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x82").await.unwrap();
+    trickle(&mut stream, b"\x00\x00\x01\x09\x00\x00\x00\x00\x01\x84").await;
+    let mut silent = tls.connect(port(&world)).await.unwrap();
+    closed(&mut silent).await;
+    assert_eq!(world.metric("sidegate_connections_timed_out_total{reason=\"idle\"}").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_is_closed_and_counted() {
+    let world = encrypted("handshake_timeout = \"300ms\"").await;
+    let mut silent = connect(&world).await;
+    let mut half = connect(&world).await;
+    half.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.unwrap();
+    let (silent, half) = tokio::join!(closed(&mut silent), closed(&mut half));
+    assert_eq!((silent, half), (Vec::new(), Vec::new()));
+    assert_eq!(world.metric("sidegate_tls_handshake_failures_total").await, 2.0);
+    let mut plain = connect(&world).await;
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    closed(&mut plain).await;
+    assert_eq!(world.metric("sidegate_tls_handshake_failures_total").await, 3.0);
+}
+
+/// A message whose answer is as long as `id`, which comes back in it.
+fn long(world: &World) -> (String, Vec<(&'static str, String)>) {
+    let (mut body, mut headers) = modern("tools/list", json!({}));
+    body["id"] = "x".repeat(12 << 20).into();
+    headers.push(("authorization", format!("Bearer {}", world.token("technician"))));
+    headers.push(("content-type", "application/json".to_owned()));
+    (body.to_string(), headers)
+}
+
+const LONG: &str =
+    "max_body = \"16MiB\"\nmax_in_flight = 1\nwrite_timeout = \"300ms\"\nbody_timeout = \"60s\"";
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
+    let world = World::with(LONG, "").await;
+    let (body, headers) = long(&world);
+    let mut head = format!(
+        "POST /api/mcp HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
+        world.authority(),
+        body.len()
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let mut deaf = connect(&world).await;
+    deaf.write_all(format!("{head}\r\n{body}").as_bytes()).await.unwrap();
+    metric_is(&world, "sidegate_connections_open", 0.0).await;
+    assert_eq!(world.ask("technician", "tools/list", json!({})).await.status, 200);
+    assert!(answer(&mut deaf).await.is_err(), "it was cut");
+}
+
+#[tokio::test]
+async fn an_http_2_client_that_opens_no_window_does_not_hold_its_place() {
+    let world = encrypted(LONG).await;
+    let tls = Tls::trusting(&world.ca_file(), None, "h2");
+    let stream = tls.connect(port(&world)).await.unwrap();
+    let (mut client, connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let (body, headers) = modern("tools/list", json!({}));
+    let mut request = http::Request::post(&world.mcp_url)
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", world.token("technician")));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let (response, mut sending) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    sending.send_data(Bytes::from(body.to_string()), true).unwrap();
+    assert_eq!(response.await.unwrap().status(), 200);
+    until(|| async {
+        let answer = world.ask("technician", "tools/list", json!({})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    connection.abort();
+}
+
+#[tokio::test]
+async fn connections_without_a_request_are_closed_when_the_listeners_are() {
+    let mut world = encrypted("").await;
+    let connected = async |alpn| {
+        let tls = Tls::trusting(&world.ca_file(), None, alpn);
+        tls.connect(port(&world)).await.unwrap()
+    };
+    let mut one = connected("http/1.1").await;
+    assert_eq!(ask(&mut one, world.authority()).await.unwrap(), 200);
+    let (_client, two) = h2::client::handshake(connected("h2").await).await.unwrap();
+    let two = tokio::spawn(two);
+    metric_is(&world, "sidegate_connections_open", 2.0).await;
+    let ((), said) = tokio::join!(world.stop(), closed(&mut one));
+    assert_eq!(said, b"");
+    two.await.unwrap().expect("an end that was announced");
+}
+
+#[tokio::test]
+async fn a_unix_socket_answers_calls_without_tls_and_goes_with_its_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mcp.sock");
+    let listen = format!("unix:{}", path.display());
+    let quoted = format!("{listen:?}");
+    let world = World::of(Plan { listen: &quoted, tls: true, ..Plan::default() }).await;
+    let config = ServerConfig {
+        listen: vec![listen],
+        tls_cert_file: Some(world.folder.path().join("tls.crt")),
+        tls_key_file: Some(world.folder.path().join("tls.key")),
+        ..ServerConfig::default()
+    };
+    let door = Door::bind(&config).unwrap();
+    assert_eq!(door.addresses(), []);
+    assert!(Door::bind(&config).is_err_and(|error| error.contains("another process listens there")));
+    let mut listening = door.serve(&config, world.gate.clone()).unwrap();
+    let (body, headers) = modern(
+        "tools/call",
+        json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_boards"}}),
+    );
+    let body = body.to_string();
+    let mut call = format!(
+        "POST /api/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Authorization: Bearer {}\r\n",
+        body.len(),
+        world.token("technician")
+    );
+    for (name, value) in headers {
+        call += &format!("{name}: {value}\r\n");
+    }
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(format!("{call}\r\n{body}").as_bytes()).await.unwrap();
+    let (status, answer) = answer(&mut stream).await.unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((status, &answer["result"]["isError"]), (200, &json!(false)), "{answer}");
+    assert_eq!(ask(&mut stream, "elsewhere.example").await.unwrap(), 403);
+    listening.close().await;
+    assert!(!path.exists());
+    closed(&mut stream).await;
+}
