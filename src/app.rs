@@ -152,7 +152,6 @@ impl App {
                 &hosts,
                 &config.server.allowed_origins,
             ),
-            mcp_path: config.server.mcp_path.clone(),
             tenant,
             authenticator: Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone()),
             catalogue: catalogue.clone(),
@@ -163,6 +162,7 @@ impl App {
             metrics,
             clock,
             call_timeout: config.server.call_timeout.0,
+            limits: config.limits,
         });
         let gate = Arc::new(gate);
         Ok(Self { config, gate, roster, credentials, catalogue, audit, store, sockets })

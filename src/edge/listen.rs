@@ -18,6 +18,7 @@ use pingora::services::Service as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::header::HeaderBounds;
 use super::proxy::{Bounds, InFlight, Proxy};
 use super::route::Routes;
 use super::{ServerConfig, tls};
@@ -77,10 +78,16 @@ impl Door {
             _ => None,
         };
         let in_flight = Arc::new(InFlight::default());
+        let doorway = gate.doorway();
+        let (mcp, metadata) = doorway.paths();
+        let inserted =
+            (!config.trusted_proxies.is_empty() && !doorway.is_fixed()).then(|| config.mcp_path.clone());
         let proxy = Proxy {
-            routes: Routes::new(&config.mcp_path, gate.metadata_paths()),
+            routes: Routes::new(mcp, metadata, inserted),
+            trusted: config.trusted_proxies.clone(),
             gate,
             bounds: Bounds {
+                header: HeaderBounds { bytes: config.max_header_bytes.0, fields: config.max_header_fields },
                 max_body: config.max_body.0,
                 body_timeout: config.body_timeout.0,
                 max_in_flight: config.max_in_flight,

@@ -3,6 +3,8 @@
 //! Translates between HTTP and the gate, and decides nothing.
 
 mod body;
+mod forwarded;
+mod header;
 mod listen;
 pub mod ops;
 mod proxy;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use forwarded::TrustedProxy;
 pub use listen::{Door, Listening};
 
 use crate::units::{Size, Span};
@@ -32,12 +35,18 @@ pub struct ServerConfig {
     pub allowed_hosts: Vec<String>,
     /// Browser origins beside those of our own hosts.
     pub allowed_origins: Vec<String>,
+    /// Peers that are believed about the client in front of them.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Lets a listener that is not on loopback go without TLS.
     pub allow_plaintext: bool,
     /// The PEM certificate chain, leaf first.
     pub tls_cert_file: Option<PathBuf>,
     /// The PEM private key of the leaf.
     pub tls_key_file: Option<PathBuf>,
+    /// The largest request header, the request line counted in.
+    pub max_header_bytes: Size,
+    /// The most header fields.
+    pub max_header_fields: usize,
     /// The largest request body.
     pub max_body: Size,
     /// The longest a whole call may take.
@@ -60,9 +69,12 @@ impl Default for ServerConfig {
             mcp_path: "/api/mcp".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             allow_plaintext: false,
             tls_cert_file: None,
             tls_key_file: None,
+            max_header_bytes: Size(32 << 10),
+            max_header_fields: 100,
             max_body: Size(1 << 20),
             call_timeout: Span::seconds(60),
             body_timeout: Span::seconds(10),
@@ -82,6 +94,8 @@ impl ServerConfig {
             problems.push(("mcp_path".to_owned(), "must lie outside /.well-known/".to_owned()));
         }
         for (key, none) in [
+            ("max_header_bytes", self.max_header_bytes.0 == 0),
+            ("max_header_fields", self.max_header_fields == 0),
             ("max_body", self.max_body.0 == 0),
             ("call_timeout", self.call_timeout.0.is_zero()),
             ("body_timeout", self.body_timeout.0.is_zero()),
