@@ -78,8 +78,8 @@ fn status(refusal: &Refusal) -> u16 {
     }
 }
 
-/// What lets the web pages of `origin`, or of all for `*`, read an answer (Fetch Standard, CORS protocol). Credentials are
-/// never allowed: a token is sent by who has it, not by a browser's jar.
+/// What lets the web pages of `origin`, or of all for `*`, read an answer (Fetch Standard, CORS protocol).
+/// Credentials are never allowed: a token is sent by who has it, not out of a browser's jar.
 pub fn readable_by(origin: Option<&str>) -> Vec<(&'static str, &str)> {
     let Some(origin) = origin else { return Vec::new() };
     vec![

@@ -238,3 +238,69 @@ fn an_inserted_prefix_is_taken_from_a_listed_proxy_only() {
         assert_eq!(place.prefix == "/psa", taken);
     }
 }
+
+/// `length` pieces that the grammar cares about, drawn by a generator of its own.
+fn noise(state: &mut u64, length: u64) -> String {
+    const PIECES: [&str; 24] = [
+        "\"",
+        "\"",
+        "\\",
+        ",",
+        ";",
+        "=",
+        "[",
+        "]",
+        ":",
+        " ",
+        "\t",
+        "for=",
+        "proto=https",
+        "host=",
+        "evil.example",
+        "6.6.6.6",
+        "10.0.0.9",
+        "[2001:db8::6]",
+        "unknown",
+        "_x",
+        "for=\"",
+        "for=6.6.6.6,",
+        "\u{e9}",
+        "%00",
+    ];
+    let mut next = || {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    };
+    let count = next() % length;
+    (0..count).map(|_| PIECES[(next() % PIECES.len() as u64) as usize]).collect()
+}
+
+#[test]
+fn whatever_a_client_puts_in_front_of_what_a_proxy_appends_it_gains_nothing() {
+    let mut state = 0x5eed;
+    let (client, peer): (Option<IpAddr>, Option<IpAddr>) =
+        ("192.0.2.1".parse().ok(), "10.0.0.1".parse().ok());
+    for _ in 0..5_000 {
+        let made_up = noise(&mut state, 12);
+        for appended in [
+            "for=192.0.2.1;host=gate.example",
+            "for=\"192.0.2.1\";host=\"gate.example\"",
+            "host=\"gate.example\";for=\"192.0.2.1:4711\"",
+        ] {
+            let place = seen("10.0.0.1", &[(F, format!("{made_up}, {appended}").as_bytes())]);
+            assert!(place.client == client || place.client == peer, "{made_up}: {place:?}");
+            let host = place.host.as_deref();
+            assert!(matches!(host, Some("gate.example" | "inner.example:8443")), "{made_up}: {place:?}");
+            let lines = [(F, made_up.as_bytes()), (F, appended.as_bytes())];
+            assert_eq!(seen("10.0.0.1", &lines).client, client, "{made_up}");
+        }
+        let listed = format!("{made_up}, 192.0.2.1");
+        let place = seen("10.0.0.1", &[(FOR, listed.as_bytes()), (HOST, listed.as_bytes())]);
+        assert_eq!(line(&place), "192.0.2.1 http 192.0.2.1 -", "{made_up}");
+        let place =
+            seen("10.0.0.1", &[FOR, PROTO, HOST, PORT, PREFIX, F].map(|name| (name, made_up.as_bytes())));
+        assert!(place.host.is_none_or(|host| authority(&host, place.scheme).as_ref() == Some(&host)));
+    }
+}
