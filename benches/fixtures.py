@@ -104,6 +104,10 @@ bench = "{dir}/bench.key"
 [idp]
 allow_private_networks = ["127.0.0.0/8"]
 
+[limits]
+calls_per_minute = 0
+calls_in_flight = 0
+
 [audit]
 sink = "file"
 path = "{dir}/audit.jsonl"

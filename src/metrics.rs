@@ -13,7 +13,7 @@ pub const OUTCOMES: [&str; 9] =
     ["ok", "tool_error", "denied", "fault", "refused", "cancelled", "timeout", "unavailable", "unknown"];
 
 /// Why a caller was refused before its message was read.
-pub const AUTH_REASONS: [&str; 34] = [
+pub const AUTH_REASONS: [&str; 35] = [
     "missing_token",
     "malformed_authorization",
     "host_not_allowed",
@@ -21,6 +21,7 @@ pub const AUTH_REASONS: [&str; 34] = [
     "unknown_issuer",
     "not_bound",
     "disabled",
+    "too_many_failed_authentications",
     "keys_unavailable",
     "roster_stale",
     "too_large",
@@ -50,6 +51,17 @@ pub const AUTH_REASONS: [&str; 34] = [
     "other",
 ];
 
+/// The limits that refuse a request, as `sidegate_limit_refusals_total{limit}` counts them.
+pub const LIMITS: [&str; 7] = [
+    "header_too_large",
+    "request_too_large",
+    "request_timeout",
+    "too_many_requests_in_flight",
+    "too_many_failed_authentications",
+    "too_many_calls",
+    "too_many_calls_in_flight",
+];
+
 const LATENCY_BUCKETS: [f64; 13] =
     [0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 30.0];
 
@@ -60,6 +72,8 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Refusals before the message was read, by one of [`AUTH_REASONS`].
     pub auth_refusals: IntCounterVec,
+    /// Requests refused because a limit was reached, by one of [`LIMITS`].
+    pub limit_refusals: IntCounterVec,
     /// Seconds from sending a call to the PSA until its answer was read.
     pub upstream_seconds: Histogram,
     /// Answers of the PSA by status class (`2xx`, `3xx`, `4xx`, `5xx`) or `none`.
@@ -164,6 +178,12 @@ impl Metrics {
                 "Requests refused before their message was read, by reason.",
                 "reason",
                 &AUTH_REASONS,
+            ),
+            limit_refusals: counters(
+                "sidegate_limit_refusals_total",
+                "Requests refused because a limit was reached, by limit.",
+                "limit",
+                &LIMITS,
             ),
             upstream_seconds: register(
                 &registry,
@@ -276,6 +296,13 @@ impl Metrics {
         self.auth_refusals.with_label_values(&[reason]).inc();
     }
 
+    /// Counts one refusal by a limit; a reason outside [`LIMITS`] is another matter and not counted.
+    pub fn limited(&self, reason: &str) {
+        if LIMITS.contains(&reason) {
+            self.limit_refusals.with_label_values(&[reason]).inc();
+        }
+    }
+
     /// Says which catalogue is in use: the first 12 hex digits of its SHA-256.
     pub fn catalog_is(&self, hash: &str) {
         self.catalog_info.reset();
@@ -322,6 +349,7 @@ mod tests {
         for line in [
             "sidegate_requests_total{outcome=\"denied\"} 0",
             "sidegate_auth_refusals_total{reason=\"expired\"} 0",
+            "sidegate_limit_refusals_total{limit=\"too_many_calls\"} 0",
             "sidegate_key_mints_total{outcome=\"ok\"} 0",
             "sidegate_token_cache_lookups_total{result=\"hit\"} 0",
             "sidegate_upstream_request_duration_seconds_count 0",

@@ -123,6 +123,7 @@ fn terms(config: &Config, bound: &[SocketAddr]) -> Terms {
             &server.allowed_origins,
         ),
         call_timeout: server.call_timeout.0,
+        limits: config.limits,
     }
 }
 
@@ -173,7 +174,6 @@ impl App {
         })
         .await;
         let parts = GateParts {
-            mcp_path: config.server.mcp_path.clone(),
             tenant,
             authenticator: Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone()),
             catalogue: catalogue.clone(),

@@ -18,7 +18,7 @@ use crate::gate::{Catalogue, Gate, Roster};
 use crate::metrics::Metrics;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
-const LIVE: [&str; 6] = ["agents", "catalog", "issuers", "log.filter", "policy", "server"];
+const LIVE: [&str; 7] = ["agents", "catalog", "issuers", "limits", "log.filter", "policy", "server"];
 
 /// Keys of those sections that need one all the same.
 const FIXED: [&str; 6] = [

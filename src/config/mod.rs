@@ -29,6 +29,7 @@ use walk::Walk;
 
 use crate::audit::AuditConfig;
 use crate::edge::{OpsConfig, ServerConfig};
+use crate::gate::LimitsConfig;
 use crate::gate::admin::AgentSpec;
 use crate::idp::IdpConfig;
 use crate::policy::PolicyConfig;
@@ -106,6 +107,8 @@ sections! {
         catalog: CatalogRules,
         /// What agents may do.
         policy: PolicyConfig,
+        /// How often is too often.
+        limits: LimitsConfig,
         /// Where the record is kept.
         audit: AuditConfig,
         /// What the process says about itself.

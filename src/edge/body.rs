@@ -72,29 +72,48 @@ fn status(refusal: &Refusal) -> u16 {
         Refusal::Stalled => 408,
         Refusal::TooLarge { .. } => 413,
         Refusal::MediaType => 415,
+        Refusal::TooMany { .. } => 429,
+        Refusal::LargeHeader { .. } => 431,
         Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => 503,
     }
 }
 
-/// Writes what the gate says.
-pub async fn write(session: &mut Session, outgoing: Outgoing) -> Written {
+/// What lets the web pages of `origin`, or of all for `*`, read an answer (Fetch Standard, CORS protocol).
+/// Credentials are never allowed: a token is sent by who has it, not out of a browser's jar.
+pub fn readable_by(origin: Option<&str>) -> Vec<(&'static str, &str)> {
+    let Some(origin) = origin else { return Vec::new() };
+    vec![
+        ("access-control-allow-origin", origin),
+        ("access-control-expose-headers", "WWW-Authenticate, Mcp-Session-Id, Retry-After"),
+        ("vary", "Origin"),
+    ]
+}
+
+/// Writes what the gate says; `reader` is the origin whose web pages may read it.
+pub async fn write(session: &mut Session, outgoing: Outgoing, reader: Option<&str>) -> Written {
     match outgoing {
-        Outgoing::Answer { status, body } => respond(session, status, &[], Bytes::from(body)).await,
-        Outgoing::Accepted => respond(session, 202, &[], Bytes::new()).await,
-        Outgoing::Refused(refusal) => refuse(session, &refusal).await,
+        Outgoing::Answer { status, body } => {
+            respond(session, status, &readable_by(reader), Bytes::from(body)).await
+        }
+        Outgoing::Accepted => respond(session, 202, &readable_by(reader), Bytes::new()).await,
+        Outgoing::Refused(refusal) => refuse(session, &refusal, reader).await,
     }
 }
 
-/// Writes a refusal, its remedy in the body and in the headers its status asks for.
-pub async fn refuse(session: &mut Session, refusal: &Refusal) -> Written {
-    let mut headers = Vec::new();
+/// Writes a refusal, its remedy in the body and in the headers its status asks for; `reader` as above.
+pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&str>) -> Written {
+    let mut headers = readable_by(reader);
+    let seconds = match refusal {
+        Refusal::TooMany { retry_after, .. } => retry_after.to_string(),
+        _ => "1".to_owned(),
+    };
     match refusal {
         Refusal::Unauthorized { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
-        Refusal::Method => headers.push(("allow", "POST")),
-        Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
-            headers.push(("retry-after", "1"))
+        Refusal::Method => headers.push(("allow", "POST, OPTIONS")),
+        Refusal::TooMany { .. } | Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
+            headers.push(("retry-after", &seconds));
         }
-        Refusal::TooLarge { .. } | Refusal::Stalled | Refusal::Unreadable => {
+        Refusal::LargeHeader { .. } | Refusal::TooLarge { .. } | Refusal::Stalled | Refusal::Unreadable => {
             session.set_keepalive(None);
         }
         Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::MediaType => {}

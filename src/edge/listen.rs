@@ -19,6 +19,7 @@ use super::ServerConfig;
 use super::accept::{Limits, Listener, Reception};
 use super::address::Address;
 use super::certificate::Identity;
+use super::header::HeaderBounds;
 use super::proxy::{Bounds, InFlight, Live, Proxy};
 use super::pulse::Patience;
 use super::route::Routes;
@@ -69,9 +70,15 @@ impl Tuning {
 }
 
 fn live(config: &ServerConfig, gate: &Gate) -> Live {
+    let doorway = &gate.terms().doorway;
+    let (mcp, metadata) = doorway.paths();
+    let inserted =
+        (!config.trusted_proxies.is_empty() && !doorway.is_fixed()).then(|| config.mcp_path.clone());
     Live {
-        routes: Routes::new(&config.mcp_path, gate.metadata_paths()),
+        routes: Routes::new(mcp, metadata, inserted),
+        trusted: config.trusted_proxies.clone(),
         bounds: Bounds {
+            header: HeaderBounds { bytes: config.max_header_bytes.0, fields: config.max_header_fields },
             max_body: config.max_body.0,
             body_timeout: config.body_timeout.0,
             write_timeout: config.write_timeout.0,

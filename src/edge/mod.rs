@@ -7,6 +7,8 @@ mod address;
 mod body;
 mod certificate;
 mod files;
+mod forwarded;
+mod header;
 mod line;
 mod listen;
 pub mod ops;
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use address::Address;
 pub use certificate::ClientCertificates;
 pub use files::allow_many;
+pub use forwarded::TrustedProxy;
 pub use line::Connection;
 pub use listen::{Door, Listening, Tuning};
 
@@ -43,6 +46,8 @@ pub struct ServerConfig {
     pub allowed_hosts: Vec<String>,
     /// Browser origins beside those of our own hosts.
     pub allowed_origins: Vec<String>,
+    /// Peers that are believed about the client in front of them.
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Lets a listener that is not on loopback go without TLS.
     pub allow_plaintext: bool,
     /// The PEM certificate chain, leaf first.
@@ -63,6 +68,10 @@ pub struct ServerConfig {
     pub idle_timeout: Span,
     /// The longest a client may take to accept a piece of an answer.
     pub write_timeout: Span,
+    /// The largest request header, the request line counted in.
+    pub max_header_bytes: Size,
+    /// The most header fields.
+    pub max_header_fields: usize,
     /// The largest request body.
     pub max_body: Size,
     /// The longest a whole call may take.
@@ -85,6 +94,7 @@ impl Default for ServerConfig {
             mcp_path: "/api/mcp".to_owned(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             allow_plaintext: false,
             tls_cert_file: None,
             tls_key_file: None,
@@ -95,6 +105,8 @@ impl Default for ServerConfig {
             header_timeout: Span::seconds(15),
             idle_timeout: Span::seconds(60),
             write_timeout: Span::seconds(30),
+            max_header_bytes: Size(32 << 10),
+            max_header_fields: 100,
             max_body: Size(1 << 20),
             call_timeout: Span::seconds(60),
             body_timeout: Span::seconds(10),
@@ -119,6 +131,8 @@ impl ServerConfig {
             ("header_timeout", self.header_timeout.0.is_zero()),
             ("idle_timeout", self.idle_timeout.0.is_zero()),
             ("write_timeout", self.write_timeout.0.is_zero()),
+            ("max_header_bytes", self.max_header_bytes.0 == 0),
+            ("max_header_fields", self.max_header_fields == 0),
             ("max_body", self.max_body.0 == 0),
             ("call_timeout", self.call_timeout.0.is_zero()),
             ("body_timeout", self.body_timeout.0.is_zero()),

@@ -13,14 +13,24 @@ use pingora::proxy::{ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use tokio_util::sync::CancellationToken;
 
+use super::forwarded::{self, Peer, Place, TrustedProxy};
+use super::header::{self, HeaderBounds};
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
 use super::{body, line};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
 
-/// Bounds of the MCP endpoint.
+/// What web pages may send to the MCP endpoint.
+const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, \
+                           mcp-method, mcp-name, last-event-id";
+
+/// For how many seconds a browser may remember the answer to a preflight; Chromium takes no more.
+const PREFLIGHT_AGE: &str = "7200";
+
+/// Bounds of every request's header, and of the MCP endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
+    pub header: HeaderBounds,
     pub max_body: usize,
     pub body_timeout: Duration,
     pub write_timeout: Duration,
@@ -61,6 +71,7 @@ impl Drop for Entered {
 /// What may change while it is served.
 pub struct Live {
     pub routes: Routes,
+    pub trusted: Vec<TrustedProxy>,
     pub bounds: Bounds,
 }
 
@@ -72,26 +83,63 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    async fn mcp(&self, session: &mut Session) -> pingora::Result<()> {
-        let bounds = self.live.load().bounds;
-        let Some(_entered) = self.in_flight.enter(bounds.max_in_flight) else {
-            self.gate.turned_away();
-            return body::refuse(session, &Refusal::Busy).await;
+    async fn mcp(&self, session: &mut Session, live: &Live) -> pingora::Result<()> {
+        let head = head(session, place(session, live));
+        if session.req_header().method == http::Method::OPTIONS {
+            return self.preflight(session, &head).await;
+        }
+        let reader = self.gate.reader(&head).map(str::to_owned);
+        let Some(_entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
+            let refusal = self.gate.turned_away(Refusal::Busy);
+            return body::refuse(session, &refusal, reader.as_deref()).await;
         };
-        let head = head(session);
-        let admitted = match self.gate.admit(head).await {
-            Ok(admitted) => admitted,
-            Err(refusal) => return body::refuse(session, &refusal).await,
-        };
-        let read = body::read(session, bounds.max_body, bounds.body_timeout).await;
-        let outgoing = match read {
-            Ok(bytes) => self.answer(session, admitted, bytes).await,
-            Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
-        };
+        let outgoing = self.work(session, live, head).await;
         if self.in_flight.closing.load(Ordering::Acquire) {
             session.set_keepalive(None);
         }
-        body::write(session, outgoing).await
+        body::write(session, outgoing, reader.as_deref()).await
+    }
+
+    async fn work(&self, session: &mut Session, live: &Live, head: Head) -> Outgoing {
+        let admitted = match self.gate.admit(head).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Outgoing::Refused(refusal),
+        };
+        let read = body::read(session, live.bounds.max_body, live.bounds.body_timeout).await;
+        match read {
+            Ok(bytes) => self.answer(session, admitted, bytes).await,
+            Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
+        }
+    }
+
+    /// Tells web pages of allowed origins what they may send (Fetch Standard, CORS-preflight). Bears no
+    /// token and leaves no record.
+    async fn preflight(&self, session: &mut Session, head: &Head) -> pingora::Result<()> {
+        if let Err(refusal) = self.gate.check(head) {
+            return body::refuse(session, &refusal, None).await;
+        }
+        let mut headers = body::readable_by(head.origin.as_deref());
+        if !headers.is_empty() {
+            headers.extend([
+                ("access-control-allow-methods", "POST"),
+                ("access-control-allow-headers", MCP_HEADERS),
+                ("access-control-max-age", PREFLIGHT_AGE),
+            ]);
+        }
+        headers.push(("allow", "POST, OPTIONS"));
+        body::respond(session, 204, &headers, Bytes::new()).await
+    }
+
+    /// Answers a header that is too large, whatever the request is for.
+    async fn large_header(
+        &self,
+        session: &mut Session,
+        live: &Live,
+        refusal: Refusal,
+    ) -> pingora::Result<()> {
+        let refusal = self.gate.turned_away(refusal);
+        let head = head(session, place(session, live));
+        body::refuse(session, &refusal, self.gate.reader(&head)).await
     }
 
     /// Runs the call to its end whatever happens; a client that leaves only trips the token,
@@ -113,7 +161,7 @@ impl Proxy {
         work.await
     }
 
-    async fn metadata(&self, session: &mut Session) -> pingora::Result<()> {
+    async fn metadata(&self, session: &mut Session, live: &Live) -> pingora::Result<()> {
         const ANY_ORIGIN: [(&str, &str); 1] = [("access-control-allow-origin", "*")];
         let method = session.req_header().method.clone();
         if method == http::Method::OPTIONS {
@@ -121,19 +169,25 @@ impl Proxy {
                 ANY_ORIGIN[0],
                 ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
                 ("access-control-allow-headers", "*"),
+                ("access-control-max-age", PREFLIGHT_AGE),
             ];
             return body::respond(session, 204, &headers, Bytes::new()).await;
         }
         if method != http::Method::GET && method != http::Method::HEAD {
-            return body::respond(session, 405, &[("allow", "GET, HEAD, OPTIONS")], Bytes::new()).await;
+            let headers = [ANY_ORIGIN[0], ("allow", "GET, HEAD, OPTIONS")];
+            return body::respond(session, 405, &headers, Bytes::new()).await;
         }
-        let document = {
-            let scheme = scheme(session);
-            self.gate.metadata(Approach { scheme, host: host(session), origin: None }).await
-        };
-        match document {
+        let mut place = place(session, live);
+        if let Some(prefix) = live.routes.inserted(session.req_header().uri.path())
+            && !place.take_inserted(prefix)
+        {
+            return nothing(session).await;
+        }
+        let Place { scheme, host, prefix, .. } = &place;
+        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None };
+        match self.gate.metadata(approach).await {
             Ok(document) => body::respond(session, 200, &ANY_ORIGIN, Bytes::from(document)).await,
-            Err(refusal) => body::refuse(session, &refusal).await,
+            Err(refusal) => body::refuse(session, &refusal, Some("*")).await,
         }
     }
 }
@@ -158,16 +212,14 @@ impl ProxyHttp for Proxy {
         let live = self.live.load_full();
         session.as_downstream_mut().set_write_timeout(Some(live.bounds.write_timeout));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
-        let route = live.routes.of(session.req_header().uri.path());
-        match route {
-            Route::Mcp => self.mcp(session).await?,
-            Route::Metadata => self.metadata(session).await?,
-            Route::Nothing => {
-                let body = Bytes::from_static(
-                    br#"{"error":"not_found","error_description":"nothing is served here"}"#,
-                );
-                body::respond(session, 404, &[], body).await?;
-            }
+        if let Err(refusal) = header::check(session.req_header(), live.bounds.header) {
+            self.large_header(session, &live, refusal).await?;
+            return Ok(true);
+        }
+        match live.routes.of(session.req_header().uri.path()) {
+            Route::Mcp => self.mcp(session, &live).await?,
+            Route::Metadata => self.metadata(session, &live).await?,
+            Route::Nothing => nothing(session).await?,
         }
         Ok(true)
     }
@@ -178,9 +230,25 @@ impl ProxyHttp for Proxy {
     }
 }
 
-fn scheme(session: &Session) -> &'static str {
-    let encrypted = line::of(session).is_some_and(|connection| connection.encrypted);
-    if encrypted { "https" } else { "http" }
+async fn nothing(session: &mut Session) -> pingora::Result<()> {
+    let body = Bytes::from_static(br#"{"error":"not_found","error_description":"nothing is served here"}"#);
+    body::respond(session, 404, &[], body).await
+}
+
+/// Where the request comes from and what its client called us.
+fn place(session: &Session, live: &Live) -> Place {
+    let headers = &session.req_header().headers;
+    forwarded::place(&live.trusted, peer(session), host(session), |name| {
+        headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+    })
+}
+
+fn peer(session: &Session) -> Peer {
+    let connection = line::of(session);
+    Peer {
+        address: connection.and_then(|connection| connection.peer).map(|peer| peer.ip()),
+        encrypted: connection.is_some_and(|connection| connection.encrypted),
+    }
 }
 
 /// A header's values joined by commas; one that cannot be read is shown as U+FFFD.
@@ -207,12 +275,13 @@ fn host(session: &Session) -> Option<&str> {
 }
 
 /// Copies out of the session what the gate needs: the last line with a pingora type.
-fn head(session: &Session) -> Head {
+fn head(session: &Session, place: Place) -> Head {
     let request = session.req_header();
     let owned = |name: &str| joined(session, name);
     Head {
-        scheme: scheme(session),
-        host: host(session).map(str::to_owned),
+        scheme: place.scheme,
+        host: place.host,
+        prefix: place.prefix,
         origin: owned("origin"),
         bearer: Bearer::read(
             request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
@@ -224,6 +293,6 @@ fn head(session: &Session) -> Head {
         mcp_method: owned("mcp-method"),
         mcp_name: owned("mcp-name"),
         user_agent: owned("user-agent"),
-        client_address: line::of(session).and_then(|connection| connection.peer).map(|peer| peer.to_string()),
+        client_address: place.client,
     }
 }

@@ -80,6 +80,17 @@ pub enum AuthFault {
 }
 
 impl AuthFault {
+    /// Whether the token proved bad, as a guess would. A genuine one that lets nobody in is none, nor is
+    /// what we cannot judge; and every client's first request comes without a token.
+    pub fn is_bad_token(&self) -> bool {
+        match self {
+            Self::Malformed | Self::Token(_) | Self::UnknownIssuer => true,
+            Self::Missing | Self::NotBound | Self::Disabled | Self::KeysUnavailable | Self::RosterStale => {
+                false
+            }
+        }
+    }
+
     /// The reason for metrics and records, one of [`crate::metrics::AUTH_REASONS`].
     pub fn label(&self) -> &'static str {
         match self {
@@ -121,23 +132,27 @@ impl From<AuthFault> for Turned {
     }
 }
 
-/// A token that was verified, and against what.
+/// A token that was verified, against what and when (Unix seconds).
 struct Verified {
     claims: Arc<Claims>,
     issuer: Arc<TrustedIssuer>,
+    at: i64,
 }
 
-/// The longest that a verified token is believed without a second look at its signature.
-const CLAIMS_TTL: Duration = Duration::from_secs(60);
+/// The longest that a verified token is believed without a second look at its signature, in seconds.
+const CLAIMS_TTL: i64 = 60;
 const CLAIMS_KEPT: u64 = 50_000;
 
-/// A token is forgotten when it expires, or after [`CLAIMS_TTL`], whichever is sooner.
+/// The longest that a token is remembered as one that was good.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
+/// A token is forgotten when it expires, or after [`REMEMBERED`], whichever is sooner.
 struct UntilExpiry(Clock);
 
 impl Expiry<[u8; 32], Arc<Verified>> for UntilExpiry {
     fn expire_after_create(&self, _: &[u8; 32], verified: &Arc<Verified>, _: Instant) -> Option<Duration> {
         let left = verified.claims.expires_at().saturating_sub(self.0.now_seconds());
-        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(CLAIMS_TTL))
+        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED))
     }
 }
 
@@ -186,6 +201,11 @@ impl Authenticator {
         bind(claims, self.snapshot().await?)
     }
 
+    /// Whether this token was good when it was last looked at.
+    pub fn was_good(&self, bearer: &Bearer) -> bool {
+        matches!(bearer, Bearer::Token(token) if self.verified.contains_key(&digest(token.expose())))
+    }
+
     /// The same caller by the rows of now, where they have changed since it was admitted.
     pub async fn again(&self, admitted: Admitted) -> Result<Admitted, Turned> {
         let snapshot = self.snapshot().await?;
@@ -208,8 +228,9 @@ impl Authenticator {
         snapshot: &Snapshot,
     ) -> Result<Arc<Claims>, AuthFault> {
         let now = self.clock.now_seconds();
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let digest = digest(token);
         if let Some(known) = self.verified.get(&digest)
+            && now - known.at < CLAIMS_TTL
             && let Some(issuer) = snapshot.trust.issuer(known.claims.issuer())
             && *known.issuer == **issuer
         {
@@ -218,6 +239,22 @@ impl Authenticator {
             return Ok(known.claims.clone());
         }
         self.metrics.token_cache.with_label_values(&["miss"]).inc();
+        let verified = self.verify(token, resource, snapshot, now).await;
+        match &verified {
+            Ok(verified) => self.verified.insert(digest, verified.clone()),
+            Err(fault) if fault.is_bad_token() => self.verified.invalidate(&digest),
+            Err(_) => {}
+        }
+        verified.map(|verified| verified.claims.clone())
+    }
+
+    async fn verify(
+        &self,
+        token: &str,
+        resource: &Resource,
+        snapshot: &Snapshot,
+        now: i64,
+    ) -> Result<Arc<Verified>, AuthFault> {
         let peeked = token::peek(token)?;
         let issuer = snapshot.trust.issuer(&peeked.issuer).ok_or(AuthFault::UnknownIssuer)?.clone();
         let keys = self.idp.keys(&issuer, peeked.key_id.as_deref()).await.map_err(|error| {
@@ -226,9 +263,12 @@ impl Authenticator {
         })?;
         let rules = issuer.rules(resource.identifier());
         let claims = Arc::new(token::verify_any(token, &peeked, keys.candidates(&peeked), &rules, now)?);
-        self.verified.insert(digest, Arc::new(Verified { claims: claims.clone(), issuer }));
-        Ok(claims)
+        Ok(Arc::new(Verified { claims, issuer, at: now }))
     }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// Who the claims speak for by these rows.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::identity::metadata::Resource;
+use crate::identity::metadata::{Resource, metadata_paths};
 
 /// Where requests may come from and where they think they go.
 pub struct Doorway {
@@ -17,10 +17,12 @@ pub struct Doorway {
 /// What the doorway looks at.
 #[derive(Clone, Copy, Debug)]
 pub struct Approach<'a> {
-    /// `http` or `https`, as the connection is.
+    /// `http` or `https`, as the client sees it.
     pub scheme: &'a str,
-    /// The Host header or `:authority`.
+    /// The authority that the client addressed.
     pub host: Option<&'a str>,
+    /// The path that a proxy in front cut off, such as `/psa`, or nothing.
+    pub prefix: &'a str,
     /// The Origin header.
     pub origin: Option<&'a str>,
 }
@@ -69,15 +71,33 @@ impl Doorway {
         if ours || self.origins.contains(&origin) { Ok(()) } else { Err(DoorFault::Origin) }
     }
 
-    /// The resource as this caller knows it: `public_url` first, else scheme and Host.
+    /// The resource as this caller knows it: `public_url` first, else scheme, host and prefix.
     pub fn resource(&self, approach: Approach<'_>) -> Arc<Resource> {
         match &self.fixed {
             Some(resource) => resource.clone(),
             None => {
-                let host = approach.host.unwrap_or("localhost").to_ascii_lowercase();
-                Arc::new(Resource::new(&format!("{}://{host}", approach.scheme), &self.mcp_path))
+                let Approach { scheme, host, prefix, .. } = approach;
+                let host = host.unwrap_or("localhost");
+                Arc::new(Resource::new(&format!("{scheme}://{host}{prefix}"), &self.mcp_path))
             }
         }
+    }
+
+    /// The paths of the MCP endpoint and those of the metadata. A proxy may cut off the public URL's own
+    /// path or pass it on, and passes the metadata's on whole: all of them are ours.
+    pub fn paths(&self) -> (Vec<String>, Vec<String>) {
+        let mut mcp = vec![self.mcp_path.clone()];
+        let mut metadata = metadata_paths(&self.mcp_path).to_vec();
+        if let Some(resource) = &self.fixed {
+            mcp.push(resource.path().to_owned());
+            metadata.push(resource.metadata_path().to_owned());
+        }
+        (mcp, metadata)
+    }
+
+    /// Whether the URL under which we are known is fixed, and not each caller's own.
+    pub fn is_fixed(&self) -> bool {
+        self.fixed.is_some()
     }
 }
 
@@ -110,7 +130,7 @@ mod tests {
     }
 
     fn approach<'a>(host: &'a str, origin: Option<&'a str>) -> Approach<'a> {
-        Approach { scheme: "https", host: Some(host), origin }
+        Approach { scheme: "https", host: Some(host), prefix: "", origin }
     }
 
     #[test]
@@ -129,7 +149,7 @@ mod tests {
                 "{host}"
             );
         }
-        let absent = Approach { scheme: "https", host: None, origin: None };
+        let absent = Approach { scheme: "https", host: None, prefix: "", origin: None };
         assert_eq!(door().check(absent), Err(DoorFault::Host));
     }
 
@@ -152,15 +172,20 @@ mod tests {
     #[test]
     fn the_public_url_names_the_resource_whatever_the_host_header_says() {
         let resource = door().resource(approach("localhost:8443", None));
-        assert_eq!(resource.identifier(), "https://Gate.Example/psa/api/mcp");
+        assert_eq!(resource.identifier(), "https://gate.example/psa/api/mcp");
+        assert_eq!(door().paths().0, ["/api/mcp", "/psa/api/mcp"]);
+        assert_eq!(door().paths().1.last().unwrap(), "/.well-known/oauth-protected-resource/psa/api/mcp");
     }
 
     #[test]
-    fn without_a_public_url_scheme_and_host_name_the_resource() {
+    fn without_a_public_url_scheme_host_and_prefix_name_the_resource() {
         let door = Doorway::new("/api/mcp", None, &["localhost:8443".to_owned()], &[]);
         assert_eq!(
             door.resource(approach("LOCALHOST:8443", None)).identifier(),
             "https://localhost:8443/api/mcp"
         );
+        let behind = Approach { prefix: "/psa", ..approach("localhost:8443", None) };
+        assert_eq!(door.resource(behind).identifier(), "https://localhost:8443/psa/api/mcp");
+        assert_eq!(door.paths().0, ["/api/mcp"]);
     }
 }

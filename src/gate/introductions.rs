@@ -28,8 +28,7 @@ impl Introductions {
         if decoded.client.name.is_some() && !matches!(decoded.ask, Ask::Initialize { .. }) {
             return;
         }
-        let address = head.client_address.as_deref().and_then(|text| text.rsplit_once(':'));
-        let address = address.map_or("", |(ip, _)| ip);
+        let address = head.client_address.map_or(String::new(), |address| address.to_string());
         let agent = head.user_agent.as_deref().unwrap_or_default();
         let key = format!("{}\n{address}\n{agent}", caller.agent_id());
         if matches!(decoded.ask, Ask::Initialize { .. }) {

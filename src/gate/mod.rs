@@ -10,6 +10,7 @@ mod catalogue;
 mod credential;
 mod doorway;
 mod introductions;
+mod limits;
 mod message;
 mod refusal;
 mod request;
@@ -27,13 +28,13 @@ pub use authenticate::{Authenticator, Bearer};
 pub use catalogue::{Catalogue, CatalogueParts};
 pub use credential::Credentials;
 pub use doorway::{Approach, DoorFault, Doorway};
-pub use refusal::Refusal;
+pub use limits::LimitsConfig;
+pub use refusal::{Limit, Refusal};
 pub use request::{Head, Outgoing};
 pub use roster::{MAX_STALENESS, Roster};
 
 use crate::audit::{Audit, Phase};
 use crate::clock::Clock;
-use crate::identity::metadata::metadata_paths;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, Reply};
 use crate::mcp::revision::{self, Headers, OnDisconnect};
@@ -42,6 +43,7 @@ use crate::psa::Psa;
 use crate::tool::table::ToolTable;
 use authenticate::{Admitted, Turned};
 use introductions::Introductions;
+use limits::Limits;
 use trail::Trail;
 
 /// What a client is told about this server when it connects.
@@ -67,8 +69,6 @@ impl Admission {
 
 /// What a [`Gate`] is made of.
 pub struct GateParts {
-    /// The MCP endpoint's path.
-    pub mcp_path: String,
     /// Whose gate it is.
     pub tenant: String,
     /// Who is calling.
@@ -95,6 +95,8 @@ pub struct Terms {
     pub doorway: Doorway,
     /// The longest a whole call may take.
     pub call_timeout: Duration,
+    /// How often is too often.
+    pub limits: LimitsConfig,
 }
 
 /// The gate: everything between bytes in and bytes out.
@@ -102,6 +104,7 @@ pub struct Gate {
     parts: GateParts,
     terms: ArcSwap<Terms>,
     introductions: Introductions,
+    limits: Limits,
     listing: Arc<RawValue>,
 }
 
@@ -117,11 +120,14 @@ impl Gate {
         let listing =
             to_raw_value(parts.tools.listing()).expect("what is a JSON value can be written as JSON");
         let listing = Arc::from(listing);
-        Self { parts, terms: ArcSwap::from_pointee(terms), introductions: Introductions::new(), listing }
+        let limits = Limits::new(terms.limits);
+        let introductions = Introductions::new();
+        Self { parts, terms: ArcSwap::from_pointee(terms), introductions, limits, listing }
     }
 
     /// From the next request on, `terms` hold.
     pub fn adopt(&self, terms: Terms) {
+        self.limits.adopt(terms.limits);
         self.terms.store(Arc::new(terms));
     }
 
@@ -131,18 +137,28 @@ impl Gate {
         let started = Instant::now();
         let parts = &self.parts;
         let approach = head.approach();
-        self.terms.load().doorway.check(approach).map_err(|fault| self.foreign(fault))?;
+        self.check(&head)?;
         if !parts.audit.has_room() {
-            self.turned_away();
-            return Err(Refusal::Busy);
+            return Err(self.turned_away(Refusal::Busy));
         }
         let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, &head);
         let resource = self.terms.load().doorway.resource(approach);
+        if let Err(refusal) = self.may_try(&head) {
+            parts.metrics.refuse(refusal.code());
+            trail.refuse(refusal.code());
+            return Err(refusal);
+        }
+
         let authenticated = parts.authenticator.authenticate(&head.bearer, &resource).await;
         trail.phase(Phase::Authenticate, started);
         let admitted = match authenticated {
             Ok(admitted) => admitted,
-            Err(turned) => return Err(self.turn_away(turned, trail, approach)),
+            Err(turned) => {
+                if turned.fault.is_bad_token() {
+                    self.limits.failed(head.client_address);
+                }
+                return Err(self.turn_away(turned, trail, approach));
+            }
         };
         trail.caller(&admitted.caller);
         let admission = Admission { admitted, head, trail, started };
@@ -226,6 +242,7 @@ impl Gate {
             Ask::Ping | Ask::Notice => (Reply::Pong, "ok"),
             Ask::ListTools { .. } => (Reply::Tools(self.listing.clone()), "ok"),
             Ask::CallTool { name, arguments, .. } => {
+                let _counted = self.limits.call(errand.caller.agent_id()).map_err(Stop::Refusal)?;
                 let (result, outcome) = self.call(&name, &arguments, errand, trail).await?;
                 (message::reply(result), outcome)
             }
@@ -240,14 +257,27 @@ impl Gate {
         Ok(self.terms.load().doorway.resource(approach).metadata(&issuers).to_string().into_bytes())
     }
 
-    /// The paths where the metadata is to be found.
-    pub fn metadata_paths(&self) -> [String; 2] {
-        metadata_paths(&self.parts.mcp_path)
+    /// The terms that hold now.
+    pub fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
     }
 
-    /// Counts a request that was refused because there is too much to do.
-    pub fn turned_away(&self) {
+    /// Refuses foreign hosts and origins, and counts what it refuses.
+    pub fn check(&self, head: &Head) -> Result<(), Refusal> {
+        self.terms.load().doorway.check(head.approach()).map_err(|fault| self.foreign(fault))
+    }
+
+    /// The origin that may read the answer to this request (CORS), if it has one.
+    pub fn reader<'a>(&self, head: &'a Head) -> Option<&'a str> {
+        let origin = head.origin.as_deref()?;
+        self.terms.load().doorway.check(head.approach()).is_ok().then_some(origin)
+    }
+
+    /// Counts a request that is refused before it is looked at.
+    pub fn turned_away(&self, refusal: Refusal) -> Refusal {
         self.parts.metrics.requests.with_label_values(&["refused"]).inc();
+        self.parts.metrics.limited(refusal.code());
+        refusal
     }
 
     /// What the edge counts as well.
@@ -289,7 +319,19 @@ impl Gate {
             DoorFault::Origin => ("origin_not_allowed", Refusal::Origin),
         };
         self.parts.metrics.refuse(reason);
-        self.turned_away();
-        refusal
+        self.turned_away(refusal)
+    }
+
+    /// Refuses an address from which too many bad tokens came, before anything is computed. A token that
+    /// was good may always be shown again: who has it is not the one who guesses from the same address.
+    fn may_try(&self, head: &Head) -> Result<(), Refusal> {
+        match (&head.bearer, self.limits.may_try(head.client_address)) {
+            (Bearer::Token(_) | Bearer::Malformed, Err(refusal))
+                if !self.parts.authenticator.was_good(&head.bearer) =>
+            {
+                Err(refusal)
+            }
+            _ => Ok(()),
+        }
     }
 }

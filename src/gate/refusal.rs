@@ -5,6 +5,17 @@
 use super::authenticate::AuthFault;
 use crate::identity::metadata::Resource;
 
+/// A limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Bad tokens from one address.
+    FailedAuthentications,
+    /// Calls of one agent in a minute.
+    CallsPerMinute,
+    /// Calls of one agent at the same time.
+    CallsInFlight,
+}
+
 /// A request turned away. Texts are for the caller and name the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -36,8 +47,22 @@ pub enum Refusal {
     Stalled,
     /// The body ended early or could not be read.
     Unreadable,
+    /// The header is larger than `bytes`, the request line counted in, or has more than `fields` fields.
+    LargeHeader {
+        /// The configured bound.
+        bytes: usize,
+        /// The configured bound.
+        fields: usize,
+    },
     /// Too much is in flight.
     Busy,
+    /// One client or agent has had its share for now.
+    TooMany {
+        /// Of what.
+        limit: Limit,
+        /// Seconds until it can have more.
+        retry_after: u64,
+    },
     /// What is needed to judge the call is not there; `message` says what.
     Unavailable {
         /// What is missing, without details that help an attacker.
@@ -85,7 +110,11 @@ impl Refusal {
             Self::TooLarge { .. } => "request_too_large",
             Self::Stalled => "request_timeout",
             Self::Unreadable => "incomplete_request",
+            Self::LargeHeader { .. } => "header_too_large",
             Self::Busy => "too_many_requests_in_flight",
+            Self::TooMany { limit: Limit::FailedAuthentications, .. } => "too_many_failed_authentications",
+            Self::TooMany { limit: Limit::CallsPerMinute, .. } => "too_many_calls",
+            Self::TooMany { limit: Limit::CallsInFlight, .. } => "too_many_calls_in_flight",
             Self::Unavailable { .. } => "temporarily_unavailable",
             Self::Unrecorded => "record_unavailable",
         }
@@ -94,7 +123,7 @@ impl Refusal {
     /// What is wrong and what to do, for the caller.
     pub fn message(&self) -> String {
         match self {
-            Self::Host => "the Host header names no host of this server; its administrator can add it to server.allowed_hosts".to_owned(),
+            Self::Host => "the Host header, or what a proxy in front says of it, names no host of this server; its administrator can add it to server.allowed_hosts".to_owned(),
             Self::Origin => "this Origin may not call this server; its administrator can add it to server.allowed_origins".to_owned(),
             Self::Unauthorized { message, .. } => message.clone(),
             Self::Disabled => "this agent is switched off; an administrator can enable it".to_owned(),
@@ -103,7 +132,16 @@ impl Refusal {
             Self::TooLarge { limit } => format!("the request body is larger than {limit} bytes"),
             Self::Stalled => "the request body did not arrive in time".to_owned(),
             Self::Unreadable => "the request body ended before it was complete".to_owned(),
+            Self::LargeHeader { bytes, fields } => format!("the request's header is larger than {bytes} bytes or has more than {fields} fields; send less, or have server.max_header_bytes or server.max_header_fields raised"),
             Self::Busy => "too many requests are in flight; try again shortly".to_owned(),
+            Self::TooMany { limit, retry_after } => {
+                let what = match limit {
+                    Limit::FailedAuthentications => "too many tokens from this address were not accepted",
+                    Limit::CallsPerMinute => "this agent has made too many calls within a minute",
+                    Limit::CallsInFlight => "this agent has too many calls in flight; wait for one to end",
+                };
+                format!("{what}; nothing was done; try again in {retry_after} s")
+            }
             Self::Unavailable { message } => (*message).to_owned(),
             Self::Unrecorded => "the call cannot be put on record, so it was not made; try again shortly".to_owned(),
         }

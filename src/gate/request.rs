@@ -1,15 +1,19 @@
 //! What comes in and what goes back, free of any HTTP library.
 
+use std::net::IpAddr;
+
 use super::{Approach, Bearer, Refusal};
 
 /// The head of a request. A header that came several times is its values joined by commas
 /// (RFC 9110 section 5.3), which is then no value that anybody accepts.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// `http` or `https`, as the connection is.
+    /// `http` or `https`, as the client sees it.
     pub scheme: &'static str,
-    /// The Host header or `:authority`; none where there are several.
+    /// The authority that the client addressed; none where it cannot be told.
     pub host: Option<String>,
+    /// The path that a proxy in front cut off, such as `/psa`, or nothing.
+    pub prefix: String,
     /// The Origin header.
     pub origin: Option<String>,
     /// The Authorization header.
@@ -26,8 +30,8 @@ pub struct Head {
     pub mcp_method: Option<String>,
     /// The `Mcp-Name` header.
     pub mcp_name: Option<String>,
-    /// The peer's address and port.
-    pub client_address: Option<String>,
+    /// The client's address.
+    pub client_address: Option<IpAddr>,
     /// The User-Agent header.
     pub user_agent: Option<String>,
 }
@@ -35,7 +39,12 @@ pub struct Head {
 impl Head {
     /// What the doorway looks at.
     pub(super) fn approach(&self) -> Approach<'_> {
-        Approach { scheme: self.scheme, host: self.host.as_deref(), origin: self.origin.as_deref() }
+        Approach {
+            scheme: self.scheme,
+            host: self.host.as_deref(),
+            prefix: &self.prefix,
+            origin: self.origin.as_deref(),
+        }
     }
 
     /// True where the body is announced as plain `application/json`, with or without parameters.

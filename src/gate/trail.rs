@@ -2,7 +2,6 @@
 //!
 //! Every early return goes through here too: a trail that is dropped open records `unknown`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,8 +42,8 @@ impl Trail {
         let request_id = request_id(now);
         let mut event = EventBuilder::new(request_id.clone(), now);
         event.tenant(tenant);
-        if let Some(address) = head.client_address.as_ref().and_then(|text| text.parse::<SocketAddr>().ok()) {
-            event.client_address(address.ip());
+        if let Some(address) = head.client_address {
+            event.client_address(address);
         }
         metrics.in_flight.inc();
         Self {
@@ -185,6 +184,7 @@ impl Trail {
 
     /// Ends the request without one.
     pub fn refuse(mut self, reason: &str) {
+        self.metrics.limited(reason);
         self.note(|event| {
             event.decision(Verdict::Refuse, None);
             event.reason(reason);

@@ -3,27 +3,50 @@
 
 use serde_json::{Value, json};
 
-const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+/// Where all metadata documents are: the path before the resource's own.
+pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// The protected resource: the MCP endpoint under its public URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     identifier: String,
     metadata_url: String,
+    /// The length of scheme and authority in both.
+    origin: usize,
 }
 
 impl Resource {
-    /// `base` is the public URL (`https://host:port/prefix`; a trailing slash is dropped),
-    /// `mcp_path` the endpoint's path below it (`/api/mcp`).
+    /// `base` is the public URL (`https://host:port/prefix`), `mcp_path` the endpoint's path below it
+    /// (`/api/mcp`). Clients compare identifiers as text, so this one is in the form that URL parsers
+    /// give: scheme and host in lower case, no default port, no trailing slash.
     pub fn new(base: &str, mcp_path: &str) -> Self {
         let base = base.trim_end_matches('/');
-        let identifier = format!("{base}{}", path(mcp_path));
-        let authority = base.find("://").map_or(0, |scheme| scheme + 3);
-        let origin =
-            base.get(authority..).and_then(|rest| rest.find('/')).map_or(base.len(), |at| authority + at);
-        let (origin, below) = identifier.split_at_checked(origin).unwrap_or((&identifier, ""));
-        let metadata_url = format!("{origin}{WELL_KNOWN}{below}");
-        Self { identifier, metadata_url }
+        let (scheme, rest) = base.split_once("://").unwrap_or(("", base));
+        let (authority, prefix) =
+            rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or((rest, ""));
+        let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
+        let default = match scheme.as_str() {
+            "https" => ":443",
+            "http" => ":80",
+            _ => "",
+        };
+        let origin = format!("{scheme}://{}", authority.strip_suffix(default).unwrap_or(&authority));
+        let below = format!("{prefix}{}", path(mcp_path));
+        Self {
+            identifier: format!("{origin}{below}"),
+            metadata_url: format!("{origin}{WELL_KNOWN}{below}"),
+            origin: origin.len(),
+        }
+    }
+
+    /// The path of the resource as its clients write it.
+    pub fn path(&self) -> &str {
+        self.identifier.get(self.origin..).unwrap_or_default()
+    }
+
+    /// The path of the metadata as its clients write it.
+    pub fn metadata_path(&self) -> &str {
+        self.metadata_url.get(self.origin..).unwrap_or_default()
     }
 
     /// The resource identifier: what clients send as `resource` and tokens carry as `aud`.
@@ -122,6 +145,24 @@ mod tests {
                 "https://gate.example/.well-known/oauth-protected-resource/ai/x/mcp",
             ),
             (
+                "HTTPS://Gate.Example:443/PSA/",
+                "/api/mcp",
+                "https://gate.example/PSA/api/mcp",
+                "https://gate.example/.well-known/oauth-protected-resource/PSA/api/mcp",
+            ),
+            (
+                "http://gate.example:80",
+                "/mcp",
+                "http://gate.example/mcp",
+                "http://gate.example/.well-known/oauth-protected-resource/mcp",
+            ),
+            (
+                "http://[::1]:443//",
+                "/mcp",
+                "http://[::1]:443/mcp",
+                "http://[::1]:443/.well-known/oauth-protected-resource/mcp",
+            ),
+            (
                 "https://[::1]:8443",
                 "/",
                 "https://[::1]:8443",
@@ -131,6 +172,7 @@ mod tests {
             let resource = Resource::new(base, path);
             assert_eq!(resource.identifier(), identifier);
             assert_eq!(resource.metadata_url(), metadata);
+            assert!(identifier.ends_with(resource.path()) && metadata.ends_with(resource.metadata_path()));
         }
     }
 

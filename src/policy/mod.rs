@@ -2,6 +2,7 @@
 //! `identity`, neither the PSA nor how the answer is told.
 
 mod permit;
+pub mod quota;
 
 use std::collections::HashMap;
 

@@ -18,6 +18,8 @@ pub struct Plan<'a> {
     pub idp: &'a str,
     /// The lines of `[psa]` instead of the demo's.
     pub psa: Option<&'a str>,
+    /// The lines of `[limits]`; by default there are none.
+    pub limits: &'a str,
     /// Further text at the end.
     pub more: &'a str,
     /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
@@ -25,6 +27,8 @@ pub struct Plan<'a> {
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
+
+const NO_LIMITS: &str = "failed_auth_per_minute = 0\ncalls_per_minute = 0\ncalls_in_flight = 0";
 
 impl Default for Plan<'_> {
     fn default() -> Self {
@@ -34,6 +38,7 @@ impl Default for Plan<'_> {
             server: "",
             idp: "",
             psa: None,
+            limits: NO_LIMITS,
             more: "",
             tls: false,
             trusted: None,
@@ -116,6 +121,8 @@ id = "demo"
 allow_private_networks = ["127.0.0.0/8"]
 min_refresh_interval = "1s"
 {idp}
+[limits]
+{limits}
 [audit]
 sink = "file"
 path = "{folder}/audit.jsonl"
@@ -126,6 +133,7 @@ path = "{folder}/audit.jsonl"
             server = self.server,
             psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
             idp = self.idp,
+            limits = self.limits,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa),
             more = self.more,
         )
