@@ -67,7 +67,7 @@ fn status(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::Unreadable => 400,
         Refusal::Unauthorized { .. } => 401,
-        Refusal::Host | Refusal::Origin | Refusal::Disabled => 403,
+        Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::Scopes { .. } => 403,
         Refusal::Method => 405,
         Refusal::Stalled => 408,
         Refusal::TooLarge { .. } => 413,
@@ -89,7 +89,7 @@ pub async fn write(session: &mut Session, outgoing: Outgoing) -> Written {
 pub async fn refuse(session: &mut Session, refusal: &Refusal) -> Written {
     let mut headers = Vec::new();
     match refusal {
-        Refusal::Unauthorized { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
+        Refusal::Unauthorized { challenge, .. } | Refusal::Scopes { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
         Refusal::Method => headers.push(("allow", "POST")),
         Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
             headers.push(("retry-after", "1"))

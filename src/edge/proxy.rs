@@ -188,6 +188,11 @@ fn host(session: &Session) -> Option<&str> {
     if hosts.next().is_some() { None } else { host }
 }
 
+/// The SHA-256 of the client's certificate, where the TLS connection has one.
+fn client_certificate(session: &Session) -> Option<[u8; 32]> {
+    session.digest()?.ssl_digest.as_ref()?.cert_digest.as_slice().try_into().ok()
+}
+
 /// Copies out of the session what the gate needs: the last line with a pingora type.
 fn head(session: &Session) -> Head {
     let request = session.req_header();
@@ -198,7 +203,8 @@ fn head(session: &Session) -> Head {
         origin: owned("origin"),
         bearer: Bearer::read(
             request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
-        ),
+        )
+        .with_dpop(request.headers.contains_key("dpop")),
         is_post: request.method == http::Method::POST,
         content_type: owned("content-type"),
         content_encoding: owned("content-encoding"),
@@ -206,6 +212,7 @@ fn head(session: &Session) -> Head {
         mcp_method: owned("mcp-method"),
         mcp_name: owned("mcp-name"),
         user_agent: owned("user-agent"),
+        client_certificate: client_certificate(session),
         client_address: session.client_addr().map(ToString::to_string),
     }
 }

@@ -38,6 +38,8 @@ fn issuer(managed_by: ManagedBy) -> IssuerRow {
         subject_claim: "azp".to_owned(),
         max_age: Some(600),
         leeway: 60,
+        required_scopes: Default::default(),
+        require_bound_tokens: false,
         managed_by,
         active: true,
     }

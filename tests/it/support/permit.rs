@@ -82,6 +82,8 @@ fn caller() -> Caller {
         subject_claim: "sub".to_owned(),
         max_age: None,
         leeway: 0,
+        required_scopes: Default::default(),
+        require_bound_tokens: false,
     };
     let agent = AgentBinding {
         agent_id: "agent-1".to_owned(),
