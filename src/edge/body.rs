@@ -89,7 +89,9 @@ pub async fn write(session: &mut Session, outgoing: Outgoing) -> Written {
 pub async fn refuse(session: &mut Session, refusal: &Refusal) -> Written {
     let mut headers = Vec::new();
     match refusal {
-        Refusal::Unauthorized { challenge, .. } | Refusal::Scopes { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
+        Refusal::Unauthorized { challenge, .. } | Refusal::Scopes { challenge, .. } => {
+            headers.push(("www-authenticate", challenge.as_str()))
+        }
         Refusal::Method => headers.push(("allow", "POST")),
         Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
             headers.push(("retry-after", "1"))

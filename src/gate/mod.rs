@@ -129,7 +129,8 @@ impl Gate {
         }
         let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, &head);
         let resource = parts.doorway.resource(approach);
-        let authenticated = parts.authenticator.authenticate(&head.bearer, head.client_certificate, &resource).await;
+        let authenticated =
+            parts.authenticator.authenticate(&head.bearer, head.client_certificate, &resource).await;
         trail.phase(Phase::Authenticate, started);
         let admitted = match authenticated {
             Ok(admitted) => admitted,

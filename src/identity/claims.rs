@@ -171,10 +171,7 @@ pub(super) fn text<'a>(payload: &'a Map<String, Value>, claim: &str) -> Result<O
 }
 
 /// A claim that is absent, a string or an array of strings.
-pub(super) fn list(
-    payload: &Map<String, Value>,
-    claim: &str,
-) -> Result<Option<Vec<String>>, TokenFault> {
+pub(super) fn list(payload: &Map<String, Value>, claim: &str) -> Result<Option<Vec<String>>, TokenFault> {
     let wrong = || TokenFault::claim_type(claim, "a string or an array of strings");
     match payload.get(claim) {
         None => Ok(None),

@@ -185,10 +185,7 @@ mod tests {
         let metadata =
             "Bearer resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/api/mcp\"";
         assert_eq!(resource.challenge(&[], None), metadata);
-        assert_eq!(
-            resource.challenge(&["a".into(), "b".into()], None),
-            format!("{metadata}, scope=\"a b\"")
-        );
+        assert_eq!(resource.challenge(&["a".into(), "b".into()], None), format!("{metadata}, scope=\"a b\""));
         assert_eq!(
             resource.challenge(&[], Some(("invalid_token", "the token has expired"))),
             format!("{metadata}, error=\"invalid_token\", error_description=\"the token has expired\"")
@@ -198,7 +195,8 @@ mod tests {
     #[test]
     fn a_challenge_for_more_scopes_names_all_of_them_at_once() {
         assert_eq!(
-            Resource::new("https://g.example", "/m").insufficient_scope(&["a".into(), "b".into()], "it's \"c\""),
+            Resource::new("https://g.example", "/m")
+                .insufficient_scope(&["a".into(), "b".into()], "it's \"c\""),
             "Bearer error=\"insufficient_scope\", scope=\"a b\", \
              resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/m\", \
              error_description=\"it's 'c'\""
@@ -207,8 +205,8 @@ mod tests {
 
     #[test]
     fn no_description_breaks_out_of_its_quotes_or_its_header() {
-        let challenge =
-            Resource::new("https://g.example", "/m").challenge(&[], Some(("invalid_token", "a\"b\\c\r\nd\u{e9}")));
+        let challenge = Resource::new("https://g.example", "/m")
+            .challenge(&[], Some(("invalid_token", "a\"b\\c\r\nd\u{e9}")));
         assert!(challenge.ends_with("error_description=\"a'b/c??d?\""), "{challenge}");
         assert_eq!(quoted("a\"b\\c\r\n"), "a\\\"b\\\\c");
     }

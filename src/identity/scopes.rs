@@ -37,7 +37,8 @@ impl RequiredScopes {
         let mut found = Vec::new();
         for (list, scopes) in self.lists() {
             if scopes.iter().any(|scope| !is_scope(scope)) {
-                let message = "each must be one scope: printable ASCII without spaces, quotes and backslashes";
+                let message =
+                    "each must be one scope: printable ASCII without spaces, quotes and backslashes";
                 found.push((list, message.to_owned()));
             } else if scopes.iter().any(|scope| scope == OFFLINE_ACCESS) {
                 let message = "offline_access is between a client and its issuer; leave it out";
@@ -129,7 +130,9 @@ mod tests {
         ] {
             assert_eq!(granted(payload.as_object().unwrap()).unwrap(), expected, "{payload}");
         }
-        for payload in [json!({"scope": {}}), json!({"scope": [7]}), json!({"scp": 7}), json!({"scope": null})] {
+        for payload in
+            [json!({"scope": {}}), json!({"scope": [7]}), json!({"scp": 7}), json!({"scope": null})]
+        {
             let fault = granted(payload.as_object().unwrap()).unwrap_err();
             assert_eq!(fault.label(), "claim_type", "{payload}");
         }
@@ -167,7 +170,9 @@ mod tests {
         let one = required(&["a", "b"], &["w"], &[]);
         assert_eq!(agreed([&one].into_iter()), ["a", "b"]);
         assert_eq!(agreed([&one, &required(&["b", "a"], &[], &[])].into_iter()), ["a", "b"]);
-        for other in [required(&["a"], &["w"], &[]), required(&["a", "b", "c"], &[], &[]), required(&[], &[], &[])] {
+        for other in
+            [required(&["a"], &["w"], &[]), required(&["a", "b", "c"], &[], &[]), required(&[], &[], &[])]
+        {
             assert!(agreed([&one, &other].into_iter()).is_empty());
             assert!(agreed([&other, &one].into_iter()).is_empty());
         }

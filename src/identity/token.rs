@@ -284,14 +284,12 @@ mod tests {
     #[test]
     fn a_fault_never_quotes_the_token() {
         let signer = Signer::new("k1");
-        for (name, value) in
-            [
-                ("aud", json!("tell-tale")),
-                ("exp", json!("tell-tale")),
-                ("sub", json!(["tell-tale"])),
-                ("cnf", json!({"tell-tale": "tell-tale"})),
-            ]
-        {
+        for (name, value) in [
+            ("aud", json!("tell-tale")),
+            ("exp", json!("tell-tale")),
+            ("sub", json!(["tell-tale"])),
+            ("cnf", json!({"tell-tale": "tell-tale"})),
+        ] {
             let mut payload = payload();
             payload[name] = value;
             let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);

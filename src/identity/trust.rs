@@ -149,7 +149,8 @@ impl Trust {
                 .or_insert_with(|| Some(agent.clone()));
         }
         let required = || issuers.iter().map(|issuer| &issuer.required_scopes);
-        let (scopes_supported, scopes_to_ask_for) = (scopes::supported(required()), scopes::agreed(required()));
+        let (scopes_supported, scopes_to_ask_for) =
+            (scopes::supported(required()), scopes::agreed(required()));
         Self {
             tenant: Arc::from(tenant.into()),
             issuers: issuers.into_iter().map(Arc::new).collect(),

@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod binary;
+mod bound_tokens;
 mod calls;
 mod clients;
 mod config;
@@ -18,6 +19,7 @@ mod operations;
 mod psa_rest;
 mod records;
 mod release_gate;
+mod scopes;
 mod store;
 mod support;
 mod token_matrix;
