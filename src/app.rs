@@ -178,6 +178,11 @@ impl App {
         self.sockets.ops.local_addr().map_err(failed)
     }
 
+    /// What answers, for a door of another kind than the listeners.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+
     /// Fetches the catalogue once, so that the first call finds it.
     pub async fn warm(&self) -> Result<(), AppError> {
         self.catalogue.refresh().await.map_err(AppError)

@@ -14,15 +14,19 @@ const OFFLINE_ACCESS: &str = "offline_access";
 /// The most characters of one list as a header shows it.
 const MAX_LIST: usize = 1024;
 
-/// The scopes that an issuer's tokens need, by what a call does. All of a list are needed; an empty one asks for nothing of its own.
+/// The scopes that an issuer's tokens need, by what a call does. All of a list are needed; an empty
+/// one asks for nothing of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequiredScopes {
     /// For whatever reads, searches included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<String>,
     /// For whatever changes something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub write: Vec<String>,
     /// For whatever removes something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub destroy: Vec<String>,
 }
 
