@@ -44,7 +44,6 @@ pub fn peek(token: &str) -> Result<Peeked, TokenFault> {
 
 /// What a token says under a signature that was checked, before its claims are judged. Made by
 /// [`signed_by_any`] only.
-#[derive(Debug)]
 pub struct Signed {
     issuer: String,
     payload: Map<String, Value>,
@@ -278,7 +277,7 @@ mod tests {
         assert_eq!(signed.subject("sub").as_deref(), Some("a"));
         assert_eq!((signed.subject("oid"), signed.subject("azp")), (None, None));
         let unsigned = signed_by_any(&token, &peeked, &[Signer::new("k1").key()]);
-        assert_eq!(unsigned.unwrap_err(), TokenFault::Signature);
+        assert_eq!(unsigned.err(), Some(TokenFault::Signature));
     }
 
     #[test]
