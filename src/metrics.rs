@@ -12,8 +12,8 @@ use prometheus::{
 pub const OUTCOMES: [&str; 9] =
     ["ok", "tool_error", "denied", "fault", "refused", "cancelled", "timeout", "unavailable", "unknown"];
 
-/// Why a caller was refused before its message was read.
-pub const AUTH_REASONS: [&str; 35] = [
+/// Why a caller was refused: before its message was read, but for `insufficient_scope`.
+pub const AUTH_REASONS: [&str; 40] = [
     "missing_token",
     "malformed_authorization",
     "host_not_allowed",
@@ -45,6 +45,11 @@ pub const AUTH_REASONS: [&str; 35] = [
     "missing_audience",
     "missing_issuer",
     "confirmation",
+    "certificate_missing",
+    "certificate_mismatch",
+    "unbound_token",
+    "dpop",
+    "insufficient_scope",
     "claim_type",
     "duplicate_member",
     "key_unusable",
@@ -70,7 +75,7 @@ pub struct Metrics {
     registry: Registry,
     /// Requests on the MCP endpoint by outcome, one of [`OUTCOMES`].
     pub requests: IntCounterVec,
-    /// Refusals before the message was read, by one of [`AUTH_REASONS`].
+    /// Refusals of callers by one of [`AUTH_REASONS`].
     pub auth_refusals: IntCounterVec,
     /// Requests refused because a limit was reached, by one of [`LIMITS`].
     pub limit_refusals: IntCounterVec,

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Done, administer};
 use crate::app::AppError;
+use crate::identity::scopes::RequiredScopes;
 use crate::identity::trust::TrustedIssuer;
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +36,18 @@ pub struct AddArguments {
     /// Tolerated clock difference in seconds.
     #[arg(long, default_value_t = 60)]
     leeway: i64,
+    /// A scope that its tokens need for whatever reads; may be repeated, as the next two.
+    #[arg(long = "read-scope")]
+    read_scopes: Vec<String>,
+    /// A scope that its tokens need for whatever changes something.
+    #[arg(long = "write-scope")]
+    write_scopes: Vec<String>,
+    /// A scope that its tokens need for whatever removes something.
+    #[arg(long = "destroy-scope")]
+    destroy_scopes: Vec<String>,
+    /// Refuse tokens that are not bound to a TLS client certificate (RFC 8705).
+    #[arg(long)]
+    require_bound_tokens: bool,
     /// Do not contact the issuer now.
     #[arg(long)]
     skip_probe: bool,
@@ -52,6 +65,12 @@ pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
                 subject_claim: add.subject_claim,
                 max_age: add.max_age,
                 leeway: add.leeway,
+                required_scopes: RequiredScopes {
+                    read: add.read_scopes,
+                    write: add.write_scopes,
+                    destroy: add.destroy_scopes,
+                },
+                require_bound_tokens: add.require_bound_tokens,
             };
             let name = trusted.issuer.clone();
             match admin.add_issuer(&trusted, add.skip_probe).await.map_err(failed)? {
@@ -65,9 +84,22 @@ pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
             for row in admin.issuers().await.map_err(failed)? {
                 let state = if row.active { "trusted" } else { "off" };
                 let keys = row.jwks_uri.as_deref().unwrap_or("by discovery");
-                println!("{}\t{state}\tsubject claim {}\tkeys {keys}", row.issuer, row.subject_claim);
+                let bound = if row.require_bound_tokens { "\tbound tokens only" } else { "" };
+                println!(
+                    "{}\t{state}\tsubject claim {}\tkeys {keys}\tscopes {}{bound}",
+                    row.issuer,
+                    row.subject_claim,
+                    asked(&row.required_scopes)
+                );
             }
         }
     }
     Ok(())
+}
+
+/// `read: psa.read; write: psa.write`, or `none`.
+fn asked(required: &RequiredScopes) -> String {
+    let lists = required.lists().into_iter().filter(|(_, scopes)| !scopes.is_empty());
+    let lists: Vec<_> = lists.map(|(list, scopes)| format!("{list}: {}", scopes.join(" "))).collect();
+    if lists.is_empty() { "none".to_owned() } else { lists.join("; ") }
 }

@@ -58,6 +58,16 @@ fn issuers(config: &Config, findings: &mut Findings) {
             let message = format!("is the same as issuers[{first}].issuer; an issuer is written once");
             findings.follow(&format!("issuers[{index}].issuer"), &[], message);
         }
+        // Wherever TLS ends in front of us, nobody's certificate is seen.
+        if issuer.require_bound_tokens && config.server.tls_cert_file.is_none() {
+            let message =
+                "needs the clients' certificates: have TLS end here (server.tls_cert_file), or leave it out";
+            findings.follow(
+                &format!("issuers[{index}].require_bound_tokens"),
+                &["server.tls_cert_file"],
+                message.to_owned(),
+            );
+        }
         for (key, address) in [("issuer", Some(&issuer.issuer)), ("jwks_uri", issuer.jwks_uri.as_ref())] {
             if let Some(Err(error)) = address.map(|address| config.idp.judge(address)) {
                 let also = ["idp.allow_private_networks"];

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::identity::scopes::RequiredScopes;
 use crate::identity::trust::TrustedIssuer;
 use crate::units::Span;
 
@@ -83,6 +84,10 @@ pub struct IssuerConfig {
     pub max_age: Option<Span>,
     /// How far clocks may differ.
     pub leeway: Span,
+    /// The scopes that its tokens need, by what a call does.
+    pub required_scopes: RequiredScopes,
+    /// Refuses tokens that are not bound to a client certificate.
+    pub require_bound_tokens: bool,
 }
 
 impl Default for IssuerConfig {
@@ -94,6 +99,8 @@ impl Default for IssuerConfig {
             subject_claim: "sub".to_owned(),
             max_age: None,
             leeway: Span::seconds(60),
+            required_scopes: RequiredScopes::default(),
+            require_bound_tokens: false,
         }
     }
 }
@@ -108,6 +115,8 @@ impl IssuerConfig {
             subject_claim: self.subject_claim.clone(),
             max_age: self.max_age.map(|age| age.as_millis() / 1000),
             leeway: self.leeway.as_millis() / 1000,
+            required_scopes: self.required_scopes.clone(),
+            require_bound_tokens: self.require_bound_tokens,
         }
     }
 

@@ -67,7 +67,7 @@ fn status(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::Unreadable => 400,
         Refusal::Unauthorized { .. } => 401,
-        Refusal::Host | Refusal::Origin | Refusal::Disabled => 403,
+        Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::Scopes { .. } => 403,
         Refusal::Method => 405,
         Refusal::Stalled => 408,
         Refusal::TooLarge { .. } => 413,
@@ -108,7 +108,9 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
         _ => "1".to_owned(),
     };
     match refusal {
-        Refusal::Unauthorized { challenge, .. } => headers.push(("www-authenticate", challenge.as_str())),
+        Refusal::Unauthorized { challenge, .. } | Refusal::Scopes { challenge, .. } => {
+            headers.push(("www-authenticate", challenge.as_str()))
+        }
         Refusal::Method => headers.push(("allow", "POST, OPTIONS")),
         Refusal::TooMany { .. } | Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
             headers.push(("retry-after", &seconds));

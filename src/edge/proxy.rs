@@ -285,7 +285,8 @@ fn head(session: &Session, place: Place) -> Head {
         origin: owned("origin"),
         bearer: Bearer::read(
             request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
-        ),
+        )
+        .with_dpop(request.headers.contains_key("dpop")),
         is_post: request.method == http::Method::POST,
         content_type: owned("content-type"),
         content_encoding: owned("content-encoding"),
@@ -294,5 +295,6 @@ fn head(session: &Session, place: Place) -> Head {
         mcp_name: owned("mcp-name"),
         user_agent: owned("user-agent"),
         client_address: place.client,
+        client_certificate: line::of(session).and_then(|connection| connection.client_certificate),
     }
 }

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::roster::{Roster, Snapshot};
 use crate::clock::Clock;
+use crate::identity::confirmation::{ProofFault, Thumbprint};
 use crate::identity::metadata::Resource;
-use crate::identity::token::{self, Claims, TokenFault};
+use crate::identity::token::{self, Claims, Signed, TokenFault};
 use crate::identity::trust::{self, Caller, TrustFault, TrustedIssuer};
 use crate::idp::Idp;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub enum Bearer {
     Token(Secret),
     /// Several headers, or `Bearer` without exactly one token.
     Malformed,
+    /// A token or a proof of RFC 9449, which is not supported.
+    Dpop,
 }
 
 impl Bearer {
@@ -36,6 +39,9 @@ impl Bearer {
         }
         let Ok(value) = std::str::from_utf8(value) else { return Self::Malformed };
         let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
+        if scheme.eq_ignore_ascii_case("dpop") {
+            return Self::Dpop;
+        }
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Self::Missing;
         }
@@ -45,6 +51,15 @@ impl Bearer {
             return Self::Malformed;
         }
         Self::Token(Secret::new(token))
+    }
+
+    /// The same where a `DPoP` header came with it: its client counts on a proof that nobody
+    /// here would check.
+    pub fn with_dpop(self, proof: bool) -> Self {
+        match self {
+            Self::Token(_) if proof => Self::Dpop,
+            other => other,
+        }
     }
 }
 
@@ -57,9 +72,17 @@ pub enum AuthFault {
     /// The header does not have the form of RFC 6750.
     #[error("the Authorization header must be `Bearer` followed by one token")]
     Malformed,
+    /// RFC 9449, by name: a client that counts on it learns what is wanted instead.
+    #[error(
+        "DPoP is not supported; send the token as `Authorization: Bearer` without a DPoP header, bound to a TLS client certificate (RFC 8705) if to anything"
+    )]
+    Dpop,
     /// The token itself is not accepted.
     #[error("{0}")]
     Token(#[from] TokenFault),
+    /// The token is good, and not from this connection.
+    #[error("{0}")]
+    Proof(ProofFault),
     /// The token is good and nobody is bound to it.
     #[error(
         "the token's issuer and subject are bound to no agent here; ask the administrator to add the agent"
@@ -80,14 +103,17 @@ pub enum AuthFault {
 }
 
 impl AuthFault {
-    /// Whether the token proved bad, as a guess would. A genuine one that lets nobody in is none, nor is
-    /// what we cannot judge; and every client's first request comes without a token.
+    /// Whether the token proved bad, as a guess or a stolen one would. A genuine one that lets nobody in is
+    /// none, nor is what we cannot judge; and every client's first request comes without a token.
     pub fn is_bad_token(&self) -> bool {
         match self {
-            Self::Malformed | Self::Token(_) | Self::UnknownIssuer => true,
-            Self::Missing | Self::NotBound | Self::Disabled | Self::KeysUnavailable | Self::RosterStale => {
-                false
-            }
+            Self::Malformed | Self::Token(_) | Self::Proof(_) | Self::UnknownIssuer => true,
+            Self::Missing
+            | Self::Dpop
+            | Self::NotBound
+            | Self::Disabled
+            | Self::KeysUnavailable
+            | Self::RosterStale => false,
         }
     }
 
@@ -96,7 +122,9 @@ impl AuthFault {
         match self {
             Self::Missing => "missing_token",
             Self::Malformed => "malformed_authorization",
+            Self::Dpop => "dpop",
             Self::Token(fault) => fault.label(),
+            Self::Proof(fault) => fault.label(),
             Self::NotBound => "not_bound",
             Self::UnknownIssuer => "unknown_issuer",
             Self::Disabled => "disabled",
@@ -112,23 +140,61 @@ impl From<TrustFault> for AuthFault {
             TrustFault::UnknownIssuer => Self::UnknownIssuer,
             TrustFault::NotBound => Self::NotBound,
             TrustFault::Disabled => Self::Disabled,
+            TrustFault::Proof(fault) => Self::Proof(fault),
         }
     }
 }
 
-/// A caller that is not let in, with its claims where they were verified: whoever it is, the
-/// record can name it.
+/// A caller that is not let in, with its name where its token's signature was verified: whoever
+/// it is, the record can say so.
 #[derive(Debug)]
 pub struct Turned {
     /// Why.
     pub fault: AuthFault,
-    /// What the token truthfully says.
-    pub claims: Option<Arc<Claims>>,
+    /// Whose token it truthfully is.
+    pub holder: Option<Holder>,
+}
+
+/// Whom a token with a good signature was made out to.
+#[derive(Debug)]
+pub struct Holder {
+    /// `iss`.
+    pub issuer: String,
+    /// The issuer's subject claim, where it is fit to be one.
+    pub subject: Option<String>,
+    /// `jti`.
+    pub token_id: Option<String>,
+}
+
+impl Turned {
+    fn known(fault: impl Into<AuthFault>, claims: &Claims) -> Self {
+        let holder = Holder {
+            issuer: claims.issuer().to_owned(),
+            subject: Some(claims.subject().to_owned()),
+            token_id: claims.token_id().map(str::to_owned),
+        };
+        Self { fault: fault.into(), holder: Some(holder) }
+    }
+
+    fn signed(fault: TokenFault, signed: &Signed, subject_claim: &str) -> Self {
+        let holder = Holder {
+            issuer: signed.issuer().to_owned(),
+            subject: signed.subject(subject_claim),
+            token_id: signed.token_id().map(str::to_owned),
+        };
+        Self { fault: fault.into(), holder: Some(holder) }
+    }
 }
 
 impl From<AuthFault> for Turned {
     fn from(fault: AuthFault) -> Self {
-        Self { fault, claims: None }
+        Self { fault, holder: None }
+    }
+}
+
+impl From<TokenFault> for Turned {
+    fn from(fault: TokenFault) -> Self {
+        AuthFault::from(fault).into()
     }
 }
 
@@ -171,6 +237,8 @@ pub struct Admitted {
     pub caller: Caller,
     /// What its token says.
     claims: Arc<Claims>,
+    /// The client certificate of its connection.
+    certificate: Option<Thumbprint>,
     /// The rows, for the judgement to come.
     pub snapshot: Arc<Snapshot>,
 }
@@ -188,17 +256,29 @@ impl Authenticator {
         self.roster.current().await.map_err(|_| AuthFault::RosterStale)
     }
 
-    /// Who presents this token to `resource`? The claims may come from the cache; the binding never does.
-    pub async fn authenticate(&self, bearer: &Bearer, resource: &Resource) -> Result<Admitted, Turned> {
+    /// The scopes to ask for, by the rows as they were last read.
+    pub fn scopes_to_ask_for(&self) -> Vec<String> {
+        self.roster.latest().trust.scopes_to_ask_for().to_vec()
+    }
+
+    /// Who presents this token to `resource`, on a connection that has shown `certificate`? The
+    /// claims may come from the cache; the binding to an agent and the proof never do.
+    pub async fn authenticate(
+        &self,
+        bearer: &Bearer,
+        certificate: Option<Thumbprint>,
+        resource: &Resource,
+    ) -> Result<Admitted, Turned> {
         let token = match bearer {
             Bearer::Missing => return Err(AuthFault::Missing.into()),
             Bearer::Malformed => return Err(AuthFault::Malformed.into()),
+            Bearer::Dpop => return Err(AuthFault::Dpop.into()),
             Bearer::Token(token) => token.expose(),
         };
         let snapshot = self.snapshot().await?;
         let claims = self.claims(token, resource, &snapshot).await?;
         // Fetching keys may have taken a while: the binding is read after it.
-        bind(claims, self.snapshot().await?)
+        bind(claims, certificate, self.snapshot().await?)
     }
 
     /// Whether this token was good when it was last looked at.
@@ -212,7 +292,7 @@ impl Authenticator {
         if Arc::ptr_eq(&snapshot, &admitted.snapshot) {
             Ok(admitted)
         } else {
-            bind(admitted.claims, snapshot)
+            bind(admitted.claims, admitted.certificate, snapshot)
         }
     }
 
@@ -226,7 +306,7 @@ impl Authenticator {
         token: &str,
         resource: &Resource,
         snapshot: &Snapshot,
-    ) -> Result<Arc<Claims>, AuthFault> {
+    ) -> Result<Arc<Claims>, Turned> {
         let now = self.clock.now_seconds();
         let digest = digest(token);
         if let Some(known) = self.verified.get(&digest)
@@ -235,14 +315,16 @@ impl Authenticator {
             && *known.issuer == **issuer
         {
             self.metrics.token_cache.with_label_values(&["hit"]).inc();
-            token::still_valid(&known.claims, &issuer.rules(resource.identifier()), now)?;
-            return Ok(known.claims.clone());
+            return match token::still_valid(&known.claims, &issuer.rules(resource.identifier()), now) {
+                Ok(()) => Ok(known.claims.clone()),
+                Err(fault) => Err(Turned::known(fault, &known.claims)),
+            };
         }
         self.metrics.token_cache.with_label_values(&["miss"]).inc();
         let verified = self.verify(token, resource, snapshot, now).await;
         match &verified {
             Ok(verified) => self.verified.insert(digest, verified.clone()),
-            Err(fault) if fault.is_bad_token() => self.verified.invalidate(&digest),
+            Err(turned) if turned.fault.is_bad_token() => self.verified.invalidate(&digest),
             Err(_) => {}
         }
         verified.map(|verified| verified.claims.clone())
@@ -254,16 +336,18 @@ impl Authenticator {
         resource: &Resource,
         snapshot: &Snapshot,
         now: i64,
-    ) -> Result<Arc<Verified>, AuthFault> {
+    ) -> Result<Arc<Verified>, Turned> {
         let peeked = token::peek(token)?;
         let issuer = snapshot.trust.issuer(&peeked.issuer).ok_or(AuthFault::UnknownIssuer)?.clone();
         let keys = self.idp.keys(&issuer, peeked.key_id.as_deref()).await.map_err(|error| {
             tracing::warn!(issuer = %issuer.issuer, %error, "the issuer's keys cannot be fetched");
             AuthFault::KeysUnavailable
         })?;
-        let rules = issuer.rules(resource.identifier());
-        let claims = Arc::new(token::verify_any(token, &peeked, keys.candidates(&peeked), &rules, now)?);
-        Ok(Arc::new(Verified { claims, issuer, at: now }))
+        let signed = token::signed_by_any(token, &peeked, keys.candidates(&peeked))?;
+        let claims = signed
+            .claims(&issuer.rules(resource.identifier()), now)
+            .map_err(|fault| Turned::signed(fault, &signed, &issuer.subject_claim))?;
+        Ok(Arc::new(Verified { claims: Arc::new(claims), issuer, at: now }))
     }
 }
 
@@ -271,11 +355,15 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Who the claims speak for by these rows.
-fn bind(claims: Arc<Claims>, snapshot: Arc<Snapshot>) -> Result<Admitted, Turned> {
-    match trust::caller(&snapshot.trust, &claims) {
-        Ok(caller) => Ok(Admitted { caller, claims, snapshot }),
-        Err(fault) => Err(Turned { fault: fault.into(), claims: Some(claims) }),
+/// Who the claims speak for by these rows, on a connection that has shown `certificate`.
+fn bind(
+    claims: Arc<Claims>,
+    certificate: Option<Thumbprint>,
+    snapshot: Arc<Snapshot>,
+) -> Result<Admitted, Turned> {
+    match trust::caller(&snapshot.trust, &claims, certificate.as_ref()) {
+        Ok(caller) => Ok(Admitted { caller, claims, certificate, snapshot }),
+        Err(fault) => Err(Turned::known(fault, &claims)),
     }
 }
 
@@ -298,6 +386,16 @@ mod tests {
     fn no_header_and_other_schemes_are_no_token() {
         assert!(matches!(read(&[]), Bearer::Missing));
         assert!(matches!(read(&["Basic dXNlcjpwYXNz"]), Bearer::Missing));
+    }
+
+    #[test]
+    fn dpop_is_known_by_its_scheme_or_by_its_proof_beside_a_token() {
+        assert!(matches!(read(&["DPoP a.b.c"]), Bearer::Dpop));
+        assert!(matches!(read(&["dpop"]), Bearer::Dpop));
+        assert!(matches!(read(&["Bearer a.b.c"]).with_dpop(true), Bearer::Dpop));
+        assert!(matches!(read(&["Bearer a.b.c"]).with_dpop(false), Bearer::Token(_)));
+        assert!(matches!(read(&[]).with_dpop(true), Bearer::Missing));
+        assert!(matches!(read(&["DPoP a", "Bearer b"]).with_dpop(true), Bearer::Malformed));
     }
 
     #[test]

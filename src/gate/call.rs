@@ -65,12 +65,16 @@ impl Gate {
                 "The PSA's catalogue has not been loaded yet. Nothing was sent. Try again in a moment.";
             return Ok((ToolResult::error(text), "unavailable"));
         }
+        // What is told of the catalogue, complaints about arguments included, is a read.
+        let reading = || policy::scoped(errand.caller, Effect::Read).map_err(Stop::Lacking);
         let (entry, args) = match tool.plan(&loaded.catalog, arguments) {
             Err(result) => {
                 trail.misused(None);
+                reading()?;
                 return Ok((result, "tool_error"));
             }
             Ok(Plan::SearchRegistry { query, limit }) => {
+                reading()?;
                 let found = search::search(&loaded.catalog, &query, limit);
                 return Ok((table::search_result(&query, &found), "ok"));
             }
@@ -80,6 +84,7 @@ impl Gate {
             Ok(bound) => bound,
             Err(complaints) => {
                 trail.misused(Some(&entry));
+                reading()?;
                 return Ok((ToolResult::complaints(&entry.id, &complaints), "tool_error"));
             }
         };
@@ -94,6 +99,7 @@ impl Gate {
                 trail.denied(denial.rule);
                 return Ok((ToolResult::error(denial.message), "denied"));
             }
+            Decision::Lacks(lacking) => return Err(Stop::Lacking(lacking)),
         };
         if let Some(failure) = errand.over() {
             return Ok(told(&failure, permit.bound().effect(), false));

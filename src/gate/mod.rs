@@ -39,6 +39,7 @@ use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, Reply};
 use crate::mcp::revision::{self, Headers, OnDisconnect};
 use crate::metrics::Metrics;
+use crate::policy::Lacking;
 use crate::psa::Psa;
 use crate::tool::table::ToolTable;
 use authenticate::{Admitted, Turned};
@@ -112,6 +113,7 @@ pub struct Gate {
 enum Stop {
     Fault(Fault),
     Refusal(Refusal),
+    Lacking(Lacking),
 }
 
 impl Gate {
@@ -142,14 +144,14 @@ impl Gate {
             return Err(self.turned_away(Refusal::Busy));
         }
         let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, &head);
-        let resource = self.terms.load().doorway.resource(approach);
         if let Err(refusal) = self.may_try(&head) {
             parts.metrics.refuse(refusal.code());
             trail.refuse(refusal.code());
             return Err(refusal);
         }
-
-        let authenticated = parts.authenticator.authenticate(&head.bearer, &resource).await;
+        let resource = self.terms.load().doorway.resource(approach);
+        let authenticated =
+            parts.authenticator.authenticate(&head.bearer, head.client_certificate, &resource).await;
         trail.phase(Phase::Authenticate, started);
         let admitted = match authenticated {
             Ok(admitted) => admitted,
@@ -226,6 +228,13 @@ impl Gate {
                 trail.refuse(refusal.code());
                 Outgoing::Refused(refusal)
             }
+            Err(Stop::Lacking(lacking)) => {
+                let refusal =
+                    Refusal::lacking(&lacking, &self.terms.load().doorway.resource(head.approach()));
+                self.parts.metrics.refuse(refusal.code());
+                trail.lacking(refusal.code());
+                Outgoing::Refused(refusal)
+            }
         }
     }
 
@@ -249,12 +258,19 @@ impl Gate {
         })
     }
 
-    /// The protected-resource metadata (RFC 9728 section 2): JSON that names the tenant's issuers.
+    /// The protected-resource metadata (RFC 9728 section 2): JSON that names the tenant's issuers
+    /// and the scopes that their tokens may need.
     pub async fn metadata(&self, approach: Approach<'_>) -> Result<Vec<u8>, Refusal> {
         self.terms.load().doorway.check(approach).map_err(|fault| self.foreign(fault))?;
         let snapshot = self.parts.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
         let issuers: Vec<_> = snapshot.trust.issuers().map(|issuer| issuer.issuer.clone()).collect();
-        Ok(self.terms.load().doorway.resource(approach).metadata(&issuers).to_string().into_bytes())
+        let document = self
+            .terms
+            .load()
+            .doorway
+            .resource(approach)
+            .metadata(&issuers, snapshot.trust.scopes_supported());
+        Ok(document.to_string().into_bytes())
     }
 
     /// The terms that hold now.
@@ -303,14 +319,16 @@ impl Gate {
         self.parts.metrics.render()
     }
 
-    /// Ends the request of a caller that is not let in, on record as far as its token was verified.
+    /// Ends the request of a caller that is not let in, on record with whose token it
+    /// was as far as that was verified.
     fn turn_away(&self, turned: Turned, mut trail: Trail, approach: Approach<'_>) -> Refusal {
-        if let Some(claims) = &turned.claims {
-            trail.stranger(claims.issuer(), claims.subject(), claims.token_id());
+        if let Some(holder) = &turned.holder {
+            trail.stranger(holder);
         }
         self.parts.metrics.refuse(turned.fault.label());
         trail.refuse(turned.fault.label());
-        Refusal::of(&turned.fault, &self.terms.load().doorway.resource(approach))
+        let scopes = self.parts.authenticator.scopes_to_ask_for();
+        Refusal::of(&turned.fault, &self.terms.load().doorway.resource(approach), &scopes)
     }
 
     fn foreign(&self, fault: DoorFault) -> Refusal {

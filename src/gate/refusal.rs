@@ -4,6 +4,7 @@
 
 use super::authenticate::AuthFault;
 use crate::identity::metadata::Resource;
+use crate::policy::Lacking;
 
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,13 @@ pub enum Refusal {
     },
     /// The token is good and its agent is switched off; no other token would help.
     Disabled,
+    /// The token is good and lacks scopes that the operation needs (RFC 6750 section 3.1).
+    Scopes {
+        /// The whole `WWW-Authenticate` value, with all scopes of the operation.
+        challenge: String,
+        /// Why, for the body.
+        message: String,
+    },
     /// The MCP endpoint takes POST only.
     Method,
     /// The body is not `application/json`.
@@ -77,17 +85,22 @@ impl Refusal {
     pub(super) const STORE_UNREADABLE: Self =
         Self::Unavailable { message: "the agent table cannot be read at the moment; try again shortly" };
 
-    /// How an authentication fault is told: a challenge where another token would help, without
-    /// one where none would, unavailable where we cannot judge.
-    pub(super) fn of(fault: &AuthFault, resource: &Resource) -> Self {
+    /// How an authentication fault is told: a challenge where another token would help, with the
+    /// `scopes` to ask for, without one where none would, unavailable where we cannot judge.
+    pub(super) fn of(fault: &AuthFault, resource: &Resource, scopes: &[String]) -> Self {
         let message = fault.to_string();
         match fault {
             AuthFault::Missing => {
-                Self::Unauthorized { challenge: resource.challenge(None), code: None, message }
+                Self::Unauthorized { challenge: resource.challenge(scopes, None), code: None, message }
             }
-            AuthFault::Malformed | AuthFault::Token(_) | AuthFault::NotBound | AuthFault::UnknownIssuer => {
+            AuthFault::Malformed
+            | AuthFault::Dpop
+            | AuthFault::Token(_)
+            | AuthFault::Proof(_)
+            | AuthFault::NotBound
+            | AuthFault::UnknownIssuer => {
                 let code = "invalid_token";
-                let challenge = resource.challenge(Some((code, &message)));
+                let challenge = resource.challenge(scopes, Some((code, &message)));
                 Self::Unauthorized { challenge, code: Some(code), message }
             }
             AuthFault::Disabled => Self::Disabled,
@@ -98,6 +111,16 @@ impl Refusal {
         }
     }
 
+    /// How a call that lacks scopes is told.
+    pub(super) fn lacking(lacking: &Lacking, resource: &Resource) -> Self {
+        let message = format!(
+            "a call of effect {} needs a token with all of these scopes: {}; nothing was sent",
+            lacking.effect,
+            lacking.scopes.join(" ")
+        );
+        Self::Scopes { challenge: resource.insufficient_scope(&lacking.scopes, &message), message }
+    }
+
     /// A short name for bodies and records: the error code of RFC 6750 where one applies.
     pub fn code(&self) -> &'static str {
         match self {
@@ -105,6 +128,7 @@ impl Refusal {
             Self::Origin => "origin_not_allowed",
             Self::Unauthorized { code, .. } => code.unwrap_or("token_required"),
             Self::Disabled => "agent_disabled",
+            Self::Scopes { .. } => "insufficient_scope",
             Self::Method => "method_not_allowed",
             Self::MediaType => "unsupported_media_type",
             Self::TooLarge { .. } => "request_too_large",
@@ -125,7 +149,7 @@ impl Refusal {
         match self {
             Self::Host => "the Host header, or what a proxy in front says of it, names no host of this server; its administrator can add it to server.allowed_hosts".to_owned(),
             Self::Origin => "this Origin may not call this server; its administrator can add it to server.allowed_origins".to_owned(),
-            Self::Unauthorized { message, .. } => message.clone(),
+            Self::Unauthorized { message, .. } | Self::Scopes { message, .. } => message.clone(),
             Self::Disabled => "this agent is switched off; an administrator can enable it".to_owned(),
             Self::Method => "this endpoint takes POST only".to_owned(),
             Self::MediaType => "send the message as Content-Type: application/json".to_owned(),

@@ -34,6 +34,8 @@ pub struct Head {
     pub client_address: Option<IpAddr>,
     /// The User-Agent header.
     pub user_agent: Option<String>,
+    /// The SHA-256 of the client's certificate, where the TLS connection has one.
+    pub client_certificate: Option<[u8; 32]>,
 }
 
 impl Head {

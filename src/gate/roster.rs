@@ -91,6 +91,11 @@ impl Roster {
         Ok(())
     }
 
+    /// The rows as they were last read, however long ago: for what only describes this server.
+    pub fn latest(&self) -> Arc<Snapshot> {
+        self.latest.borrow().clone()
+    }
+
     /// True where the store was read within the last seconds.
     pub fn is_fresh(&self) -> bool {
         self.looked.lock().elapsed() < PATIENCE * 3
@@ -150,6 +155,8 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
             subject_claim: row.subject_claim,
             max_age: row.max_age,
             leeway: row.leeway,
+            required_scopes: row.required_scopes,
+            require_bound_tokens: row.require_bound_tokens,
         });
     let issuers = issuers.collect();
     let rows = store.agents(tenant).await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Head;
+use super::authenticate::Holder;
 use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
@@ -13,7 +14,7 @@ use crate::mcp::fault::Fault;
 use crate::mcp::message::Ask;
 use crate::mcp::revision::{Decoded, Rejected};
 use crate::metrics::Metrics;
-use crate::policy::Permit;
+use crate::policy::{Permit, RULE_REQUIRED_SCOPES};
 use crate::tool::catalog::Entry;
 use crate::tool::effect::Effect;
 use crate::tool::rewrite::Bound;
@@ -79,9 +80,11 @@ impl Trail {
         });
     }
 
-    /// Who the token says it is, where nobody is let in by it: verified, and bound to no active agent.
-    pub fn stranger(&mut self, issuer: &str, subject: &str, token_id: Option<&str>) {
-        self.note(|event| event.token(issuer, Some(subject), token_id));
+    /// Who the token says it is, where nobody is let in by it: its signature was verified.
+    pub fn stranger(&mut self, holder: &Holder) {
+        self.note(|event| {
+            event.token(&holder.issuer, holder.subject.as_deref(), holder.token_id.as_deref());
+        });
     }
 
     pub fn decoded(&mut self, decoded: &Decoded, bytes: usize) {
@@ -180,6 +183,15 @@ impl Trail {
     pub fn close(mut self, outcome: &'static str, bytes: usize) {
         self.note(|event| event.response_bytes(bytes));
         self.end(outcome);
+    }
+
+    /// Ends the request of a caller whose token lacks scopes; policy has said so.
+    pub fn lacking(mut self, reason: &str) {
+        self.note(|event| {
+            event.decision(Verdict::Deny, Some(RULE_REQUIRED_SCOPES));
+            event.reason(reason);
+        });
+        self.end("denied");
     }
 
     /// Ends the request without one.

@@ -2,9 +2,13 @@
 //!
 //! Time is handed in: seconds since the epoch. Nothing here knows about keys or signatures.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
+use super::confirmation::{self, Thumbprint};
 use super::fault::TokenFault;
+use super::scopes;
 
 /// The longest subject, in characters (OpenID Connect Core section 2, `sub`).
 pub const MAX_SUBJECT: usize = 255;
@@ -39,7 +43,9 @@ pub struct Claims {
     issued_at: Option<i64>,
     token_id: Option<String>,
     client_id: Option<String>,
-    scopes: Vec<String>,
+    certificate: Option<Thumbprint>,
+    // Shared with each caller that is made of it.
+    scopes: Arc<[String]>,
 }
 
 impl Claims {
@@ -78,17 +84,19 @@ impl Claims {
         self.client_id.as_deref()
     }
 
-    /// `scope` split at spaces, else `scp`.
-    pub fn scopes(&self) -> &[String] {
+    /// The TLS client certificate that the token is bound to (`cnf` with `x5t#S256`, RFC 8705
+    /// section 3.1). Whether it is there is judged where a caller is made of the claims.
+    pub fn certificate(&self) -> Option<&Thumbprint> {
+        self.certificate.as_ref()
+    }
+
+    /// What the token was granted: `scope`, `scp` and `roles` together, each once.
+    pub fn scopes(&self) -> &Arc<[String]> {
         &self.scopes
     }
 
     /// Reads a payload whose signature was checked; judges it with [`still_valid`].
     pub(super) fn read(payload: &Map<String, Value>, rules: &Rules, now: i64) -> Result<Self, TokenFault> {
-        // Its proof cannot be checked yet, and without it the token is anybody's.
-        if payload.contains_key("cnf") {
-            return Err(TokenFault::Confirmation);
-        }
         let issuer = text(payload, "iss")?.ok_or(TokenFault::MissingIssuer)?;
         if issuer != rules.issuer {
             return Err(TokenFault::Issuer { expected: rules.issuer.clone() });
@@ -103,7 +111,8 @@ impl Claims {
             subject_claim: rules.subject_claim.clone(),
             token_id: text(payload, "jti")?.map(str::to_owned),
             client_id: text(payload, "client_id")?.or(text(payload, "azp")?).map(str::to_owned),
-            scopes: scopes(payload)?,
+            certificate: confirmation::read(payload)?,
+            scopes: scopes::granted(payload)?.into(),
         };
         still_valid(&claims, rules, now)?;
         Ok(claims)
@@ -162,7 +171,7 @@ pub(super) fn text<'a>(payload: &'a Map<String, Value>, claim: &str) -> Result<O
 }
 
 /// A claim that is absent, a string or an array of strings.
-fn list(payload: &Map<String, Value>, claim: &str) -> Result<Option<Vec<String>>, TokenFault> {
+pub(super) fn list(payload: &Map<String, Value>, claim: &str) -> Result<Option<Vec<String>>, TokenFault> {
     let wrong = || TokenFault::claim_type(claim, "a string or an array of strings");
     match payload.get(claim) {
         None => Ok(None),
@@ -192,21 +201,14 @@ fn date(payload: &Map<String, Value>, claim: &str) -> Result<Option<i64>, TokenF
         .ok_or_else(|| TokenFault::claim_type(claim, "a number of seconds between 1970 and 9999"))
 }
 
-fn subject(payload: &Map<String, Value>, claim: &str) -> Result<String, TokenFault> {
+/// The subject under `claim`: 1 to [`MAX_SUBJECT`] characters.
+pub(super) fn subject(payload: &Map<String, Value>, claim: &str) -> Result<String, TokenFault> {
     let missing = || TokenFault::MissingSubject { claim: claim.to_owned() };
     let subject = text(payload, claim)?.filter(|subject| !subject.is_empty()).ok_or_else(missing)?;
     if subject.chars().count() > MAX_SUBJECT {
         return Err(TokenFault::claim_type(claim, "a string of at most 255 characters"));
     }
     Ok(subject.to_owned())
-}
-
-fn scopes(payload: &Map<String, Value>) -> Result<Vec<String>, TokenFault> {
-    let listed = match text(payload, "scope")? {
-        Some(scope) => vec![scope.to_owned()],
-        None => list(payload, "scp")?.unwrap_or_default(),
-    };
-    Ok(listed.iter().flat_map(|some| some.split_ascii_whitespace()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -272,14 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn scopes_come_from_scope_or_scp_and_the_client_from_client_id_or_azp() {
-        let mut one = payload();
-        one["scope"] = "read  write".into();
-        one["azp"] = "robot".into();
-        let claims = read(&one, &rules()).unwrap();
-        assert_eq!((claims.scopes().join(","), claims.client_id()), ("read,write".into(), Some("robot")));
-        let mut other = payload();
-        other["scp"] = json!(["read", "write"]);
-        assert_eq!(read(&other, &rules()).unwrap().scopes().join(","), "read,write");
+    fn the_client_comes_from_client_id_or_azp() {
+        let mut payload = payload();
+        payload["azp"] = "robot".into();
+        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("robot"));
+        payload["client_id"] = "machine".into();
+        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("machine"));
     }
 }

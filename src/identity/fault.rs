@@ -54,8 +54,8 @@ pub enum TokenFault {
     TooOld,
     #[error("the token has no `{claim}`, which names the subject for this issuer")]
     MissingSubject { claim: String },
-    #[error("the token is bound to a proof of possession (`cnf`) and cannot be used as a plain bearer token")]
-    Confirmation,
+    #[error("the token's `cnf` {0}; supported is `x5t#S256` alone, a TLS client certificate (RFC 8705)")]
+    Confirmation(&'static str),
     #[error("the token's `{claim}` is not {expected}")]
     ClaimType { claim: String, expected: &'static str },
     #[error("the key set cannot be used: {0}")]
@@ -87,7 +87,7 @@ impl TokenFault {
             Self::IssuedInFuture => "issued_in_future",
             Self::TooOld => "too_old",
             Self::MissingSubject { .. } => "missing_subject",
-            Self::Confirmation => "confirmation",
+            Self::Confirmation(_) => "confirmation",
             Self::ClaimType { .. } => "claim_type",
             Self::KeyUnusable(_) => "key_unusable",
         }

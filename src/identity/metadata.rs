@@ -59,19 +59,28 @@ impl Resource {
         self.metadata_url.clone()
     }
 
-    /// The metadata document (RFC 9728 section 2) with the tenant's trusted `issuers`.
-    pub fn metadata(&self, issuers: &[String]) -> Value {
-        json!({
+    /// The metadata document (RFC 9728 section 2) with the tenant's trusted `issuers` and the
+    /// `scopes` that their tokens may need; `scopes_supported` is left out where there are none.
+    pub fn metadata(&self, issuers: &[String], scopes: &[String]) -> Value {
+        let mut document = json!({
             "resource": self.identifier,
             "authorization_servers": issuers,
             "bearer_methods_supported": ["header"],
             "resource_name": "Sidegate",
-        })
+        });
+        if !scopes.is_empty() {
+            document["scopes_supported"] = scopes.into();
+        }
+        document
     }
 
-    /// A `WWW-Authenticate` value in visible ASCII, with `error` as (code, description) where a token was sent.
-    pub fn challenge(&self, error: Option<(&str, &str)>) -> String {
+    /// A `WWW-Authenticate` value in visible ASCII: with the `scopes` to ask for, where there are
+    /// any, and with `error` as (code, description) where a token was sent.
+    pub fn challenge(&self, scopes: &[String], error: Option<(&str, &str)>) -> String {
         let mut value = format!("Bearer resource_metadata=\"{}\"", quoted(&self.metadata_url));
+        if !scopes.is_empty() {
+            value.push_str(&format!(", scope=\"{}\"", quoted(&scopes.join(" "))));
+        }
         if let Some((code, description)) = error {
             value.push_str(&format!(
                 ", error=\"{}\", error_description=\"{}\"",
@@ -80,6 +89,17 @@ impl Resource {
             ));
         }
         value
+    }
+
+    /// The challenge to a good token that lacks some of `scopes`, which are all that the
+    /// operation needs (RFC 6750 section 3.1; MCP, authorization, scope challenge).
+    pub fn insufficient_scope(&self, scopes: &[String], description: &str) -> String {
+        format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{}\", resource_metadata=\"{}\", error_description=\"{}\"",
+            quoted(&scopes.join(" ")),
+            quoted(&self.metadata_url),
+            plain(description)
+        )
     }
 }
 
@@ -179,7 +199,7 @@ mod tests {
     #[test]
     fn the_document_names_the_resource_and_its_issuers() {
         let document =
-            Resource::new("https://g.example", "/api/mcp").metadata(&["https://idp.example".into()]);
+            Resource::new("https://g.example", "/api/mcp").metadata(&["https://idp.example".into()], &[]);
         assert_eq!(
             document,
             json!({
@@ -189,6 +209,8 @@ mod tests {
                 "resource_name": "Sidegate",
             })
         );
+        let asking = Resource::new("https://g.example", "/m").metadata(&[], &["a".into(), "b".into()]);
+        assert_eq!(asking["scopes_supported"], json!(["a", "b"]));
     }
 
     #[test]
@@ -204,17 +226,29 @@ mod tests {
         let resource = Resource::new("https://g.example", "/api/mcp");
         let metadata =
             "Bearer resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/api/mcp\"";
-        assert_eq!(resource.challenge(None), metadata);
+        assert_eq!(resource.challenge(&[], None), metadata);
+        assert_eq!(resource.challenge(&["a".into(), "b".into()], None), format!("{metadata}, scope=\"a b\""));
         assert_eq!(
-            resource.challenge(Some(("invalid_token", "the token has expired"))),
+            resource.challenge(&[], Some(("invalid_token", "the token has expired"))),
             format!("{metadata}, error=\"invalid_token\", error_description=\"the token has expired\"")
         );
     }
 
     #[test]
+    fn a_challenge_for_more_scopes_names_all_of_them_at_once() {
+        assert_eq!(
+            Resource::new("https://g.example", "/m")
+                .insufficient_scope(&["a".into(), "b".into()], "it's \"c\""),
+            "Bearer error=\"insufficient_scope\", scope=\"a b\", \
+             resource_metadata=\"https://g.example/.well-known/oauth-protected-resource/m\", \
+             error_description=\"it's 'c'\""
+        );
+    }
+
+    #[test]
     fn no_description_breaks_out_of_its_quotes_or_its_header() {
-        let challenge =
-            Resource::new("https://g.example", "/m").challenge(Some(("invalid_token", "a\"b\\c\r\nd\u{e9}")));
+        let challenge = Resource::new("https://g.example", "/m")
+            .challenge(&[], Some(("invalid_token", "a\"b\\c\r\nd\u{e9}")));
         assert!(challenge.ends_with("error_description=\"a'b/c??d?\""), "{challenge}");
         assert_eq!(quoted("a\"b\\c\r\n"), "a\\\"b\\\\c");
     }

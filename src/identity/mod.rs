@@ -2,15 +2,19 @@
 //! handed in. This room knows no other room, no network and no store.
 
 mod claims;
+pub mod confirmation;
 mod fault;
 mod json;
 mod jwk;
 pub mod metadata;
+pub mod scopes;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
 pub mod trust;
 
+pub use confirmation::ProofFault;
 pub use metadata::{Resource, metadata_paths};
+pub use scopes::RequiredScopes;
 pub use token::{Claims, Peeked, Rules, TokenFault, VerifyKey};
 pub use trust::{AgentBinding, Caller, Trust, TrustFault, TrustedIssuer, caller};

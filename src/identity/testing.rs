@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::scopes::RequiredScopes;
 use super::token::{self, Claims, Rules, VerifyKey};
 use super::trust::{self, AgentBinding, Caller, Trust, TrustedIssuer};
 
@@ -52,6 +53,8 @@ pub(crate) fn issuer() -> TrustedIssuer {
         subject_claim: "sub".into(),
         max_age: None,
         leeway: 30,
+        required_scopes: RequiredScopes::default(),
+        require_bound_tokens: false,
     }
 }
 
@@ -69,8 +72,16 @@ pub(crate) fn binding(agent_id: &str, subject: &str) -> AgentBinding {
 
 /// Verified claims of `subject`, valid at [`NOW`].
 pub(crate) fn claims(subject: &str) -> Claims {
+    claims_with(subject, json!({}))
+}
+
+/// The same with `more` claims.
+pub(crate) fn claims_with(subject: &str, more: Value) -> Claims {
     let signer = Signer::new("k1");
-    let payload = json!({"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "exp": NOW + 300, "jti": "t-1"});
+    let mut payload = json!({"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "exp": NOW + 300, "jti": "t-1"});
+    if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
+        payload.extend(more);
+    }
     let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);
     token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), &rules(), NOW).unwrap()
 }
@@ -78,5 +89,12 @@ pub(crate) fn claims(subject: &str) -> Claims {
 /// The caller that `agent_id` of `tenant` is.
 pub(crate) fn caller(tenant: &str, agent_id: &str) -> Caller {
     let trust = Trust::new(tenant, vec![issuer()], vec![binding(agent_id, agent_id)]);
-    trust::caller(&trust, &claims(agent_id)).unwrap()
+    trust::caller(&trust, &claims(agent_id), None).unwrap()
+}
+
+/// A caller whose issuer asks for `required` and whose token was granted `scope`.
+pub(crate) fn caller_with(required: &RequiredScopes, scope: &str) -> Caller {
+    let issuer = TrustedIssuer { required_scopes: required.clone(), ..issuer() };
+    let trust = Trust::new("acme", vec![issuer], vec![binding("a1", "robot")]);
+    trust::caller(&trust, &claims_with("robot", json!({ "scope": scope })), None).unwrap()
 }

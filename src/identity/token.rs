@@ -10,6 +10,7 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 pub use super::claims::{Claims, MAX_SUBJECT, Rules, audience_matches, still_valid};
+pub use super::confirmation::Thumbprint;
 pub use super::fault::TokenFault;
 use super::json::{self, Broken};
 pub use super::jwk::{MAX_KEYS, VerifyKey, keys_from_jwks};
@@ -41,6 +42,38 @@ pub fn peek(token: &str) -> Result<Peeked, TokenFault> {
     open(token).map(|opened| opened.peeked)
 }
 
+/// What a token says under a signature that was checked, before its claims are judged. Made by
+/// [`signed_by_any`] only.
+pub struct Signed {
+    issuer: String,
+    payload: Map<String, Value>,
+}
+
+impl Signed {
+    /// `iss`.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The subject under `claim`, where it has one that could be accepted.
+    pub fn subject(&self, claim: &str) -> Option<String> {
+        claims::subject(&self.payload, claim).ok()
+    }
+
+    /// `jti`, where it is text.
+    pub fn token_id(&self) -> Option<&str> {
+        self.payload.get("jti").and_then(Value::as_str)
+    }
+
+    /// Judges the claims by `rules` at `now` (seconds since the epoch).
+    ///
+    /// # Errors
+    /// The first rule that is not kept.
+    pub fn claims(&self, rules: &Rules, now: i64) -> Result<Claims, TokenFault> {
+        Claims::read(&self.payload, rules, now)
+    }
+}
+
 /// Checks `token` with `key` and judges its claims by `rules` at `now` (seconds since the epoch).
 ///
 /// # Errors
@@ -53,6 +86,10 @@ pub fn verify(
     rules: &Rules,
     now: i64,
 ) -> Result<Claims, TokenFault> {
+    signed_by(token, peeked, key)?.claims(rules, now)
+}
+
+fn signed_by(token: &str, peeked: &Peeked, key: &VerifyKey) -> Result<Signed, TokenFault> {
     // Opened again rather than trusted: a `peeked` of another token would skip the header checks of this one.
     let opened = open(token)?;
     if opened.peeked != *peeked {
@@ -65,7 +102,7 @@ pub fn verify(
     if !key.verifies(peeked.algorithm, opened.message, opened.signature) {
         return Err(TokenFault::Signature);
     }
-    Claims::read(&opened.payload, rules, now)
+    Ok(Signed { issuer: opened.peeked.issuer, payload: opened.payload })
 }
 
 /// [`verify`] with the first of `keys` that signed the token; for tokens without `kid` there may be several.
@@ -79,11 +116,23 @@ pub fn verify_any<'k>(
     rules: &Rules,
     now: i64,
 ) -> Result<Claims, TokenFault> {
+    signed_by_any(token, peeked, keys)?.claims(rules, now)
+}
+
+/// The signature half of [`verify_any`].
+///
+/// # Errors
+/// As there, up to the signature.
+pub fn signed_by_any<'k>(
+    token: &str,
+    peeked: &Peeked,
+    keys: impl IntoIterator<Item = &'k VerifyKey>,
+) -> Result<Signed, TokenFault> {
     let mut fault = TokenFault::UnknownKey;
     for key in keys {
-        match verify(token, peeked, key, rules, now) {
+        match signed_by(token, peeked, key) {
             Err(other @ (TokenFault::KeyMismatch | TokenFault::Signature)) => fault = other,
-            judged => return judged,
+            checked => return checked,
         }
     }
     Err(fault)
@@ -217,11 +266,29 @@ mod tests {
     }
 
     #[test]
+    fn a_signed_token_that_is_refused_still_says_whose_it_is() {
+        let signer = Signer::new("k1");
+        let late = json!({"iss": ISSUER, "sub": "a", "oid": 7, "aud": AUDIENCE, "exp": 1, "jti": "t-1"});
+        let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &late);
+        let peeked = peek(&token).unwrap();
+        let signed = signed_by_any(&token, &peeked, &[signer.key()]).unwrap();
+        assert_eq!(signed.claims(&rules(), NOW).unwrap_err().label(), "expired");
+        assert_eq!((signed.issuer(), signed.token_id()), (ISSUER, Some("t-1")));
+        assert_eq!(signed.subject("sub").as_deref(), Some("a"));
+        assert_eq!((signed.subject("oid"), signed.subject("azp")), (None, None));
+        let unsigned = signed_by_any(&token, &peeked, &[Signer::new("k1").key()]);
+        assert_eq!(unsigned.err(), Some(TokenFault::Signature));
+    }
+
+    #[test]
     fn a_fault_never_quotes_the_token() {
         let signer = Signer::new("k1");
-        for (name, value) in
-            [("aud", json!("tell-tale")), ("exp", json!("tell-tale")), ("sub", json!(["tell-tale"]))]
-        {
+        for (name, value) in [
+            ("aud", json!("tell-tale")),
+            ("exp", json!("tell-tale")),
+            ("sub", json!(["tell-tale"])),
+            ("cnf", json!({"tell-tale": "tell-tale"})),
+        ] {
             let mut payload = payload();
             payload[name] = value;
             let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);
@@ -255,7 +322,7 @@ mod tests {
             TokenFault::IssuedInFuture,
             TokenFault::TooOld,
             TokenFault::MissingSubject { claim: text() },
-            TokenFault::Confirmation,
+            TokenFault::Confirmation("x"),
             TokenFault::ClaimType { claim: text(), expected: "x" },
             TokenFault::KeyUnusable("x"),
         ] {

@@ -10,6 +10,8 @@ use thiserror::Error;
 use url::Url;
 
 use super::claims::{Claims, Rules};
+use super::confirmation::{self, ProofFault, Thumbprint};
+use super::scopes::{self, RequiredScopes};
 
 /// An issuer whose tokens are accepted, and how they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub struct TrustedIssuer {
     pub max_age: Option<i64>,
     /// How far its clock may be off, in seconds.
     pub leeway: i64,
+    /// What its tokens must have been granted, by what a call does.
+    pub required_scopes: RequiredScopes,
+    /// Whether its tokens must be bound to a client certificate (RFC 8705).
+    pub require_bound_tokens: bool,
 }
 
 /// The most characters of an issuer, a claim's name, and whatever else names somebody.
@@ -61,6 +67,9 @@ impl TrustedIssuer {
         }
         if !(0..=MAX_LEEWAY).contains(&self.leeway) {
             say("leeway", format!("must be 0 to {MAX_LEEWAY} seconds; clocks that differ more need setting"));
+        }
+        for (list, message) in self.required_scopes.problems() {
+            say(&format!("required_scopes.{list}"), message);
         }
         found
     }
@@ -119,6 +128,8 @@ pub struct Trust {
     issuers: Vec<Arc<TrustedIssuer>>,
     /// Issuer, then subject. `None` marks a pair that two agents claim: it speaks for neither.
     agents: HashMap<String, HashMap<String, Option<Arc<AgentBinding>>>>,
+    scopes_supported: Vec<String>,
+    scopes_to_ask_for: Vec<String>,
 }
 
 impl Trust {
@@ -137,10 +148,15 @@ impl Trust {
                 })
                 .or_insert_with(|| Some(agent.clone()));
         }
+        let required = || issuers.iter().map(|issuer| &issuer.required_scopes);
+        let (scopes_supported, scopes_to_ask_for) =
+            (scopes::supported(required()), scopes::agreed(required()));
         Self {
             tenant: Arc::from(tenant.into()),
             issuers: issuers.into_iter().map(Arc::new).collect(),
             agents: table,
+            scopes_supported,
+            scopes_to_ask_for,
         }
     }
 
@@ -158,6 +174,17 @@ impl Trust {
     pub fn issuers(&self) -> impl Iterator<Item = &Arc<TrustedIssuer>> {
         self.issuers.iter()
     }
+
+    /// Every scope that some issuer's tokens may need, sorted.
+    pub fn scopes_supported(&self) -> &[String] {
+        &self.scopes_supported
+    }
+
+    /// The scopes that a caller without an accepted token should ask for: those for reading, where
+    /// all issuers agree on them.
+    pub fn scopes_to_ask_for(&self) -> &[String] {
+        &self.scopes_to_ask_for
+    }
 }
 
 /// Why nobody may act with claims that are valid in themselves.
@@ -171,6 +198,8 @@ pub enum TrustFault {
     NotBound,
     #[error("the agent is disabled; an administrator can enable it with `sidegate agent enable`")]
     Disabled,
+    #[error(transparent)]
+    Proof(#[from] ProofFault),
 }
 
 impl TrustFault {
@@ -180,6 +209,7 @@ impl TrustFault {
             Self::UnknownIssuer => "unknown_issuer",
             Self::NotBound => "not_bound",
             Self::Disabled => "disabled",
+            Self::Proof(fault) => fault.label(),
         }
     }
 }
@@ -189,7 +219,9 @@ impl TrustFault {
 pub struct Caller {
     tenant: Arc<str>,
     agent: Arc<AgentBinding>,
+    trusted: Arc<TrustedIssuer>,
     token_id: Option<String>,
+    scopes: Arc<[String]>,
 }
 
 impl Caller {
@@ -222,14 +254,32 @@ impl Caller {
     pub fn psa_user(&self) -> Option<&str> {
         self.agent.psa_user.as_deref()
     }
+
+    /// What its token was granted.
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// What its issuer's tokens must have been granted.
+    pub fn required_scopes(&self) -> &RequiredScopes {
+        &self.trusted.required_scopes
+    }
 }
 
-/// The agent that `claims` speak for, as the table has it now.
+/// The agent that `claims` speak for, as the table has it now, on a connection that has shown
+/// `certificate`. Nobody is a caller whose token's binding is not proved.
 ///
 /// # Errors
-/// [`TrustFault`]: the issuer is not (or no longer) trusted, nobody is bound, or the agent is disabled.
-pub fn caller(trust: &Trust, claims: &Claims) -> Result<Caller, TrustFault> {
-    trust.issuer(claims.issuer()).ok_or(TrustFault::UnknownIssuer)?;
+/// [`TrustFault`]: the issuer is not (or no longer) trusted, the token is bound to a certificate
+/// that is not there, nobody is bound, or the agent is disabled.
+pub fn caller(
+    trust: &Trust,
+    claims: &Claims,
+    certificate: Option<&Thumbprint>,
+) -> Result<Caller, TrustFault> {
+    let trusted = trust.issuer(claims.issuer()).ok_or(TrustFault::UnknownIssuer)?;
+    // Before anything is told of the agent: a token that was stolen learns nothing.
+    confirmation::prove(claims.certificate(), certificate, trusted.require_bound_tokens)?;
     let agent = trust
         .agents
         .get(claims.issuer())
@@ -242,19 +292,25 @@ pub fn caller(trust: &Trust, claims: &Claims) -> Result<Caller, TrustFault> {
     Ok(Caller {
         tenant: trust.tenant.clone(),
         agent: agent.clone(),
+        trusted: trusted.clone(),
         token_id: claims.token_id().map(str::to_owned),
+        scopes: claims.scopes().clone(),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
     use super::*;
     use crate::identity::testing::{self, ISSUER, binding, claims, issuer};
 
     #[test]
     fn a_bound_and_active_agent_is_a_caller() {
         let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot")]);
-        let caller = caller(&trust, &claims("robot")).unwrap();
+        let caller = caller(&trust, &claims("robot"), None).unwrap();
         assert_eq!((caller.tenant(), caller.agent_id(), caller.agent_name()), ("acme", "a1", "agent a1"));
         assert_eq!((caller.issuer(), caller.subject(), caller.psa_user()), (ISSUER, "robot", None));
         assert_eq!(testing::caller("acme", "a2").agent_id(), "a2");
@@ -264,34 +320,62 @@ mod tests {
     fn a_subject_nobody_is_bound_to_is_refused_whatever_its_case() {
         let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot")]);
         for subject in ["Robot", "robot ", "other"] {
-            assert_eq!(caller(&trust, &claims(subject)).unwrap_err(), TrustFault::NotBound);
+            assert_eq!(caller(&trust, &claims(subject), None).unwrap_err(), TrustFault::NotBound);
         }
     }
 
     #[test]
     fn a_binding_without_its_issuer_binds_nobody() {
         let trust = Trust::new("acme", vec![], vec![binding("a1", "robot")]);
-        assert_eq!(caller(&trust, &claims("robot")).unwrap_err(), TrustFault::UnknownIssuer);
+        assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::UnknownIssuer);
     }
 
     #[test]
     fn the_same_subject_of_another_issuer_is_somebody_else() {
         let other = AgentBinding { issuer: "https://other.example".into(), ..binding("a1", "robot") };
         let trust = Trust::new("acme", vec![issuer()], vec![other]);
-        assert_eq!(caller(&trust, &claims("robot")).unwrap_err(), TrustFault::NotBound);
+        assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::NotBound);
     }
 
     #[test]
     fn a_disabled_agent_is_refused() {
         let off = AgentBinding { active: false, ..binding("a1", "robot") };
         let trust = Trust::new("acme", vec![issuer()], vec![off]);
-        assert_eq!(caller(&trust, &claims("robot")).unwrap_err().label(), "disabled");
+        assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err().label(), "disabled");
+    }
+
+    #[test]
+    fn a_bound_token_makes_a_caller_only_with_its_certificate_whoever_its_agent_is() {
+        let bound = |subject: &str| {
+            let thumbprint = URL_SAFE_NO_PAD.encode([7; 32]);
+            testing::claims_with(subject, json!({"cnf": {"x5t#S256": thumbprint}}))
+        };
+        let off = AgentBinding { active: false, ..binding("a2", "off") };
+        let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot"), off]);
+        let label = |subject: &str, shown: Option<[u8; 32]>| {
+            caller(&trust, &bound(subject), shown.as_ref()).map_or_else(|fault| fault.label(), |_| "a caller")
+        };
+        assert_eq!(label("robot", Some([7; 32])), "a caller");
+        for subject in ["robot", "off", "nobody"] {
+            assert_eq!(label(subject, None), "certificate_missing");
+            assert_eq!(label(subject, Some([8; 32])), "certificate_mismatch");
+        }
+        assert_eq!(label("off", Some([7; 32])), "disabled");
+    }
+
+    #[test]
+    fn an_issuer_that_requires_bound_tokens_has_no_other_callers() {
+        let strict = TrustedIssuer { require_bound_tokens: true, ..issuer() };
+        let trust = Trust::new("acme", vec![strict], vec![binding("a1", "robot")]);
+        for shown in [None, Some(&[7; 32])] {
+            assert_eq!(caller(&trust, &claims("robot"), shown).unwrap_err().label(), "unbound_token");
+        }
     }
 
     #[test]
     fn a_subject_that_two_agents_claim_speaks_for_neither() {
         let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot"), binding("a2", "robot")]);
-        assert_eq!(caller(&trust, &claims("robot")).unwrap_err(), TrustFault::NotBound);
+        assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::NotBound);
     }
 
     #[test]
@@ -349,6 +433,11 @@ mod tests {
         for leeway in [-1, 301, i64::MAX] {
             assert_eq!(fields(TrustedIssuer { leeway, ..issuer() }), ["leeway"]);
         }
+        let asking = RequiredScopes { destroy: vec!["a b".into()], ..RequiredScopes::default() };
+        assert_eq!(
+            fields(TrustedIssuer { required_scopes: asking, ..issuer() }),
+            ["required_scopes.destroy"]
+        );
         for age in [0, -1] {
             assert_eq!(fields(TrustedIssuer { max_age: Some(age), ..issuer() }), ["max_age"]);
         }

@@ -3,12 +3,14 @@
 
 mod permit;
 pub mod quota;
+pub mod scopes;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use permit::Permit;
+pub use scopes::{Lacking, scoped};
 
 use crate::identity::trust::Caller;
 use crate::tool::effect::Effect;
@@ -51,6 +53,8 @@ pub enum Decision {
     Allow(Permit),
     /// The call may not be made.
     Deny(Denial),
+    /// The agent may make the call, and not with this token.
+    Lacks(Lacking),
 }
 
 /// Why a call may not be made.
@@ -67,12 +71,19 @@ pub struct Denial {
 /// The rule that compares a call's effect with the agent's maximum.
 pub const RULE_MAX_EFFECT: &str = "max_effect";
 
-/// Judges one bound call of `caller`. `_now` (Unix milliseconds) is for rules about time.
+/// The rule that compares a token's scopes with those that its issuer's tokens need.
+pub const RULE_REQUIRED_SCOPES: &str = "required_scopes";
+
+/// Judges one bound call of `caller`: its maximum first, for nobody should ask for scopes that do
+/// not help. `_now` (Unix milliseconds) is for rules about time.
 pub fn decide(policies: &Policies, caller: &Caller, bound: Bound, _now: i64) -> Decision {
     let allowed = policies.agents.get(caller.agent_id()).copied().unwrap_or(policies.default_max);
     let effect = bound.effect();
     if effect <= allowed {
-        return Decision::Allow(Permit::new(bound, RULE_MAX_EFFECT));
+        return match scoped(caller, effect) {
+            Ok(()) => Decision::Allow(Permit::new(bound, RULE_MAX_EFFECT)),
+            Err(lacking) => Decision::Lacks(lacking),
+        };
     }
     let message = format!(
         "Denied by rule {RULE_MAX_EFFECT}: {} is of effect `{}` and this agent may at most `{}`. \

@@ -1,10 +1,12 @@
 //! The tables' view of trusted issuers.
 
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteExecutor};
 
 use super::{ManagedBy, Store, StoreError};
 use crate::clock::Millis;
+use crate::identity::scopes::RequiredScopes;
 
 /// One trusted issuer of a tenant.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,10 @@ pub struct IssuerRow {
     pub max_age: Option<i64>,
     /// Tolerated clock difference in seconds.
     pub leeway: i64,
+    /// What its tokens must have been granted, by what a call does.
+    pub required_scopes: RequiredScopes,
+    /// Whether its tokens must be bound to a client certificate.
+    pub require_bound_tokens: bool,
     /// Who keeps the row.
     pub managed_by: ManagedBy,
     /// False: its tokens are refused.
@@ -31,7 +37,8 @@ impl Store {
     /// All issuers of a tenant by name.
     pub async fn issuers(&self, tenant: &str) -> Result<Vec<IssuerRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT issuer, jwks_uri, audiences, subject_claim, max_age, leeway, managed_by, active
+            "SELECT issuer, jwks_uri, audiences, subject_claim, max_age, leeway, required_scopes,
+               require_bound_tokens, managed_by, active
              FROM issuers WHERE tenant_id = $1 ORDER BY issuer",
         )
         .bind(tenant)
@@ -63,11 +70,13 @@ pub(super) async fn write(
     now: Millis,
 ) -> Result<bool, sqlx::Error> {
     let written = sqlx::query(
-        "INSERT INTO issuers (tenant_id, issuer, jwks_uri, audiences, subject_claim, max_age, leeway, managed_by, active, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+        "INSERT INTO issuers (tenant_id, issuer, jwks_uri, audiences, subject_claim, max_age, leeway,
+           required_scopes, require_bound_tokens, managed_by, active, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
          ON CONFLICT (tenant_id, issuer) DO UPDATE SET
            jwks_uri = excluded.jwks_uri, audiences = excluded.audiences, subject_claim = excluded.subject_claim,
-           max_age = excluded.max_age, leeway = excluded.leeway, managed_by = excluded.managed_by,
+           max_age = excluded.max_age, leeway = excluded.leeway, required_scopes = excluded.required_scopes,
+           require_bound_tokens = excluded.require_bound_tokens, managed_by = excluded.managed_by,
            active = excluded.active, updated_at = excluded.updated_at
          WHERE excluded.managed_by = 'config' OR issuers.managed_by <> 'config'",
     )
@@ -78,6 +87,8 @@ pub(super) async fn write(
     .bind(&row.subject_claim)
     .bind(row.max_age)
     .bind(row.leeway)
+    .bind(serde_json::json!(row.required_scopes).to_string())
+    .bind(row.require_bound_tokens)
     .bind(row.managed_by.as_str())
     .bind(row.active)
     .bind(now)
@@ -87,16 +98,22 @@ pub(super) async fn write(
 }
 
 fn read(row: &SqliteRow) -> Result<IssuerRow, StoreError> {
-    let audiences: String = row.try_get("audiences")?;
     Ok(IssuerRow {
         issuer: row.try_get("issuer")?,
         jwks_uri: row.try_get("jwks_uri")?,
-        audiences: serde_json::from_str(&audiences)
-            .map_err(|error| StoreError::Query(sqlx::Error::Decode(error.into())))?,
+        audiences: json(row, "audiences")?,
         subject_claim: row.try_get("subject_claim")?,
         max_age: row.try_get("max_age")?,
         leeway: row.try_get("leeway")?,
+        required_scopes: json(row, "required_scopes")?,
+        require_bound_tokens: row.try_get("require_bound_tokens")?,
         managed_by: ManagedBy::parse(row.try_get("managed_by")?),
         active: row.try_get("active")?,
     })
+}
+
+/// A column of JSON text.
+fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
+    let text: String = row.try_get(column)?;
+    serde_json::from_str(&text).map_err(|error| StoreError::Query(sqlx::Error::Decode(error.into())))
 }

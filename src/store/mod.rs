@@ -139,7 +139,7 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(|error| refused(error.to_string()))?;
-        migrator().run(&pool).await.map_err(|error| refused(error.to_string()))?;
+        migrator(&MIGRATIONS).run(&pool).await.map_err(|error| refused(error.to_string()))?;
         let watch = options.connect().await.map_err(|error| refused(error.to_string()))?;
         Ok(Self { pool, watch: Arc::new(Mutex::new(watch)), clock })
     }
@@ -170,12 +170,17 @@ impl Store {
     }
 }
 
-fn migrator() -> Migrator {
-    let files = [(1, "identity", include_str!("migrations/0001_identity.sql"))];
+/// What brings a database up to date, in order. A file that was released is never changed.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "identity", include_str!("migrations/0001_identity.sql")),
+    (2, "scopes", include_str!("migrations/0002_scopes.sql")),
+];
+
+fn migrator(files: &'static [(i64, &str, &str)]) -> Migrator {
     Migrator::with_migrations(
         files
-            .into_iter()
-            .map(|(version, name, sql)| {
+            .iter()
+            .map(|&(version, name, sql)| {
                 Migration::new(
                     version,
                     Cow::Borrowed(name),
@@ -186,4 +191,41 @@ fn migrator() -> Migrator {
             })
             .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever was trusted before goes on being trusted as it was.
+    #[tokio::test]
+    async fn a_database_of_the_first_version_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/sidegate.db", folder.path().display());
+        let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        migrator(&MIGRATIONS[..1]).run(&old).await.unwrap();
+        sqlx::query("INSERT INTO tenants (id, name, created_at) VALUES ('acme', 'Acme', 1)")
+            .execute(&old)
+            .await
+            .unwrap();
+        sqlx::query(
+            "INSERT INTO issuers (tenant_id, issuer, audiences, subject_claim, leeway, managed_by, active,
+               created_at, updated_at)
+             VALUES ('acme', 'https://login.example', '[\"api://one\"]', 'sub', 60, 'admin', TRUE, 1, 1)",
+        )
+        .execute(&old)
+        .await
+        .unwrap();
+        old.close().await;
+        for _ in 0..2 {
+            let store = Store::open(&StoreConfig { url: url.clone() }, Clock::manual(2)).await.unwrap();
+            let rows = store.issuers("acme").await.unwrap();
+            assert_eq!(rows.len(), 1);
+            assert_eq!((rows[0].issuer.as_str(), rows[0].active), ("https://login.example", true));
+            assert_eq!(rows[0].required_scopes, Default::default());
+            assert!(!rows[0].require_bound_tokens);
+            store.close().await;
+        }
+    }
 }

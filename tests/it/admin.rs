@@ -37,6 +37,8 @@ fn unprobed(issuer: &str) -> TrustedIssuer {
         subject_claim: "sub".to_owned(),
         max_age: None,
         leeway: 60,
+        required_scopes: Default::default(),
+        require_bound_tokens: false,
     }
 }
 

@@ -234,12 +234,14 @@ async fn a_bad_token_is_explained_by_the_step_that_fails_until_its_agent_is_adde
     let sign = || other.token_for("demo-stranger", demo.says("mcp_url")).unwrap().expose().to_owned();
     let old = sign();
     assert_eq!(demo.explain_refusal(&old).await, ("unknown_issuer".into(), "issuer".into()));
-    let added = demo.beside_well(&["idp", "add", &other.issuer]).await;
+    let scope = ["--write-scope", "psa.write"];
+    let added = demo.beside_well(&[&["idp", "add", &other.issuer][..], &scope].concat()).await;
     assert!(added.contains("is trusted: 1 key"), "{added}");
     let listed = demo.beside_well(&["idp", "list"]).await;
     for issuer in [demo.says("issuer"), &other.issuer] {
         assert!(listed.lines().any(|line| line.starts_with(&format!("{issuer}\ttrusted"))), "{listed}");
     }
+    assert!(listed.contains("\tscopes write: psa.write\n"), "{listed}");
     assert_eq!(demo.explain_refusal(&old).await, ("expired".into(), "signature and claims".into()));
 
     clock.advance(86_400_000);

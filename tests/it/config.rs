@@ -690,3 +690,26 @@ fn the_shipped_file_names_every_key_and_no_other() {
     }
     assert_eq!(named, known_keys().into_iter().collect::<BTreeSet<_>>());
 }
+
+#[test]
+fn what_an_issuers_tokens_need_is_read_and_judged_list_by_list() {
+    let issuer = |lines: &str| format!("[[issuers]]\nissuer = \"https://login.example.com\"\n{lines}");
+    let config = World::with(&issuer("required_scopes = { write = [\"psa.write\"] }")).config();
+    let trusted = config.issuers[0].trusted();
+    assert_eq!(trusted.required_scopes.write, ["psa.write"]);
+    assert!(trusted.required_scopes.read.is_empty() && !trusted.require_bound_tokens);
+    let world = World::with(&issuer(
+        "required_scopes = { read = [\"psa read\"], write = [\"offline_access\"], destroy = [\"fine\"] }",
+    ));
+    let expected = [
+        "sidegate.toml: issuers[0].required_scopes.read: each must be one scope: printable ASCII without spaces, quotes and backslashes",
+        "sidegate.toml: issuers[0].required_scopes.write: offline_access is between a client and its issuer; leave it out",
+    ];
+    assert_eq!(world.problems(), expected);
+    let told = World::with(&issuer("require_bound_tokens = true")).problems();
+    let expected = "sidegate.toml: issuers[0].require_bound_tokens: needs the clients' certificates: have TLS end \
+                    here (server.tls_cert_file), or leave it out";
+    assert_eq!(told, [expected]);
+    let told = World::with(&issuer("required_scopes = { reed = [\"psa.read\"] }")).problems();
+    assert!(told.len() == 1 && told[0].contains("issuers[0].required_scopes.reed"), "{told:?}");
+}

@@ -96,6 +96,8 @@ impl Issuer {
             subject_claim: "sub".into(),
             max_age: None,
             leeway: 30,
+            required_scopes: Default::default(),
+            require_bound_tokens: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod architecture;
 mod binary;
+mod bound_tokens;
 mod calls;
 mod certificates;
 mod clients;
@@ -22,6 +23,7 @@ mod psa_rest;
 mod records;
 mod release_gate;
 mod reload;
+mod scopes;
 mod store;
 mod support;
 mod token_matrix;

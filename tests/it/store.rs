@@ -1,6 +1,7 @@
 //! Sidegate's own tables on a real file.
 
 use sidegate::clock::Clock;
+use sidegate::identity::scopes::RequiredScopes;
 use sidegate::store::{AgentRow, IssuerRow, ManagedBy, NewAgent, Store, StoreConfig, StoreError};
 use tempfile::TempDir;
 
@@ -38,6 +39,8 @@ fn issuer(managed_by: ManagedBy) -> IssuerRow {
         subject_claim: "azp".to_owned(),
         max_age: Some(600),
         leeway: 60,
+        required_scopes: RequiredScopes { read: vec!["psa.read".to_owned()], ..RequiredScopes::default() },
+        require_bound_tokens: true,
         managed_by,
         active: true,
     }

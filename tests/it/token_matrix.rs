@@ -15,6 +15,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD as B64};
 use serde_json::{Value, json};
+use sidegate::identity::confirmation::{Thumbprint, prove};
 use sidegate::identity::token::{Claims, Rules, keys_from_jwks, peek, verify, verify_any};
 use sidegate::metrics::AUTH_REASONS;
 
@@ -99,6 +100,10 @@ struct Case {
     header: Value,
     payload: Value,
     rules: Rules,
+    /// The client certificate of the connection it comes over.
+    certificate: Option<Thumbprint>,
+    /// Whether its issuer's tokens must be bound to one.
+    bound_only: bool,
     /// What becomes of the signed text on its way.
     tamper: fn(String) -> String,
     /// Header and payload as they are signed, where JSON values cannot express them.
@@ -126,6 +131,8 @@ fn signed_by(signer: &'static Key, name: &'static str, expected: &'static str) -
             leeway: 30,
             max_age: None,
         },
+        certificate: None,
+        bound_only: false,
         tamper: |token| token,
         raw: (None, None),
     }
@@ -163,6 +170,17 @@ impl Case {
         self
     }
 
+    /// Over a connection with the certificate whose digest is all `byte`s.
+    fn over(mut self, byte: u8) -> Self {
+        self.certificate = Some([byte; 32]);
+        self
+    }
+
+    fn bound_only(mut self) -> Self {
+        self.bound_only = true;
+        self
+    }
+
     fn tampered(mut self, tamper: fn(String) -> String) -> Self {
         self.tamper = tamper;
         self
@@ -186,12 +204,15 @@ impl Case {
         (self.tamper)(format!("{message}.{signature}"))
     }
 
-    /// Judged as the gate does it: peek, find the keys, verify.
+    /// Judged as the gate does it: peek, find the keys, verify, see whether the binding is proved.
     fn judge(&self) -> Result<Claims, &'static str> {
         let token = self.token();
         let peeked = peek(&token).map_err(|fault| fault.label())?;
         let keys = keys_from_jwks(json!({ "keys": [self.jwk] }).to_string().as_bytes()).unwrap();
-        verify_any(&token, &peeked, &keys, &self.rules, NOW).map_err(|fault| fault.label())
+        let claims = verify_any(&token, &peeked, &keys, &self.rules, NOW).map_err(|fault| fault.label())?;
+        prove(claims.certificate(), self.certificate.as_ref(), self.bound_only)
+            .map_err(|fault| fault.label())?;
+        Ok(claims)
     }
 }
 
@@ -408,11 +429,10 @@ fn of_claims() -> Vec<Case> {
         case("subject of 256 characters", "claim_type").claim("sub", "x".repeat(256)),
         case("sub where the issuer names subjects by oid", "missing_subject")
             .rules(|rules| rules.subject_claim = "oid".into()),
-        case("bound to a DPoP key", "confirmation").claim("cnf", json!({"jkt": "abc"})),
-        case("bound to a certificate", "confirmation").claim("cnf", json!({"x5t#S256": "abc"})),
-        case("confirmation null", "confirmation").claim("cnf", Value::Null),
         case("token id is a number", "claim_type").claim("jti", 7),
         case("scope is an object", "claim_type").claim("scope", json!({})),
+        case("scope list with a number", "claim_type").claim("scope", json!(["a", 7])),
+        case("scp is a number", "claim_type").claim("scp", 7),
         case("expired a moment ago within leeway", "accepted").claim("exp", NOW - 29),
         case("expiry with a fraction", "accepted").claim("exp", NOW as f64 + 300.75),
         case("expiry in scientific notation", "accepted")
@@ -428,11 +448,77 @@ fn of_claims() -> Vec<Case> {
         case("subject of 255 characters beyond ASCII", "accepted").claim("sub", "\u{e9}".repeat(255)),
         case("no token id", "accepted").without("jti"),
         case("scp as a list", "accepted").claim("scp", json!(["a", "b"])),
+        case("roles of another shape, which grant nothing", "accepted").claim("roles", json!({"a": [1]})),
+    ]
+}
+
+/// A `cnf` that names the certificate whose digest is all `byte`s.
+fn bound_to(byte: u8) -> Value {
+    json!({"x5t#S256": B64.encode([byte; 32])})
+}
+
+fn of_confirmation() -> Vec<Case> {
+    let digest = || B64.encode([7; 32]);
+    vec![
+        case("bound to a DPoP key", "confirmation").claim("cnf", json!({"jkt": digest()})),
+        case("bound to a DPoP key, with a certificate", "confirmation")
+            .claim("cnf", json!({"jkt": digest()}))
+            .over(7),
+        case("bound to a DPoP key and to our certificate", "confirmation")
+            .claim("cnf", json!({"jkt": digest(), "x5t#S256": digest()}))
+            .over(7),
+        case("bound to our certificate and to something unknown", "confirmation")
+            .claim("cnf", json!({"x5t#S256": digest(), "x": 1}))
+            .over(7),
+        case("bound to a key that it brings", "confirmation").claim("cnf", json!({"jwk": ED.jwk.clone()})),
+        case("bound to an encrypted key", "confirmation").claim("cnf", json!({"jwe": "a.b.c.d.e"})),
+        case("bound to a key by its id", "confirmation").claim("cnf", json!({"kid": "k"})),
+        case("bound to a key by URL", "confirmation")
+            .claim("cnf", json!({"jku": "https://evil.example", "kid": "k"})),
+        case("bound to the SHA-1 of our certificate", "confirmation")
+            .claim("cnf", json!({"x5t": digest()}))
+            .over(7),
+        case("confirmation method in another case", "confirmation")
+            .claim("cnf", json!({"x5t#s256": digest()}))
+            .over(7),
+        case("confirmation null", "confirmation").claim("cnf", Value::Null),
+        case("confirmation empty", "confirmation").claim("cnf", json!({})),
+        case("confirmation is the digest itself", "confirmation").claim("cnf", digest()).over(7),
+        case("confirmation is a list", "confirmation").claim("cnf", json!([bound_to(7)])).over(7),
+        case("certificate digest null", "confirmation").claim("cnf", json!({"x5t#S256": null})).over(7),
+        case("certificate digest too short", "confirmation").claim("cnf", json!({"x5t#S256": "abc"})).over(7),
+        case("certificate digest with padding", "confirmation")
+            .claim("cnf", json!({"x5t#S256": digest() + "="}))
+            .over(7),
+        case("certificate digest in hexadecimal", "confirmation")
+            .claim("cnf", json!({"x5t#S256": "07".repeat(32)}))
+            .over(7),
+        case("certificate digest of a list", "confirmation")
+            .claim("cnf", json!({"x5t#S256": [digest()]}))
+            .over(7),
+        case("bound to a certificate, over a connection without one", "certificate_missing")
+            .claim("cnf", bound_to(7)),
+        case("bound to a certificate, over a connection with another", "certificate_mismatch")
+            .claim("cnf", bound_to(7))
+            .over(8),
+        case("bound to nothing where tokens must be bound", "unbound_token").bound_only(),
+        case("bound to nothing where tokens must be bound, with a certificate", "unbound_token")
+            .bound_only()
+            .over(7),
+        case("expired and bound to a certificate that is not there", "expired")
+            .claim("cnf", bound_to(7))
+            .claim("exp", NOW - 31),
+        case("bound to the certificate of its connection", "accepted").claim("cnf", bound_to(7)).over(7),
+        case("bound to the certificate of its connection, as it must be", "accepted")
+            .claim("cnf", bound_to(7))
+            .over(7)
+            .bound_only(),
+        case("bound to nothing, with a certificate", "accepted").over(7),
     ]
 }
 
 fn all() -> Vec<Case> {
-    [of_form(), of_header(), of_keys(), of_claims()].into_iter().flatten().collect()
+    [of_form(), of_header(), of_keys(), of_claims(), of_confirmation()].into_iter().flatten().collect()
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crate::clock::rfc3339;
 use crate::gate::roster;
 use crate::identity::metadata::Resource;
 use crate::identity::token;
-use crate::identity::trust;
+use crate::identity::trust::{self, Caller};
+use crate::policy;
 use crate::tool::effect::Effect;
 
 /// One step of the check.
@@ -28,7 +29,7 @@ pub struct Explanation {
     pub accepted: bool,
     /// The reason label of the refusal, as metrics and records show it.
     pub reason: Option<&'static str>,
-    /// Every step up to the first that failed.
+    /// Every step up to the first that failed; lacking scopes end none.
     pub steps: Vec<Step>,
 }
 
@@ -41,6 +42,19 @@ impl Explanation {
         self.steps.push(Step { check, passed: false, detail: detail.into() });
         self.reason = Some(reason);
         self
+    }
+
+    /// What the token was granted, and for which calls that is not enough. It is let in all the same.
+    fn scopes(&mut self, caller: &Caller) {
+        let held = if caller.scopes().is_empty() { "none".to_owned() } else { caller.scopes().join(" ") };
+        let lacking: Vec<_> = [Effect::Read, Effect::Write, Effect::Destroy]
+            .into_iter()
+            .filter_map(|effect| policy::scoped(caller, effect).err())
+            .map(|lacking| format!("calls of effect {} need {}", lacking.effect, lacking.scopes.join(" ")))
+            .collect();
+        let passed = lacking.is_empty();
+        let enough = if passed { "enough for every call".to_owned() } else { lacking.join(", ") };
+        self.steps.push(Step { check: "scopes", passed, detail: format!("{held}; {enough}") });
     }
 }
 
@@ -87,23 +101,31 @@ impl Admin {
             ),
         );
         told.passed("subject", format!("claim `{}` is {}", issuer.subject_claim, claims.subject()));
-        match trust::caller(&snapshot.trust, &claims) {
+        if claims.certificate().is_some() {
+            told.passed("confirmation", "bound to a TLS client certificate; any other connection is refused");
+        }
+        // As on a connection that has the certificate, if one is asked for.
+        match trust::caller(&snapshot.trust, &claims, claims.certificate()) {
             Ok(caller) => {
                 told.passed("agent", format!("{} ({})", caller.agent_name(), caller.agent_id()));
+                told.scopes(&caller);
                 told.accepted = true;
                 Ok(told)
             }
             Err(fault) => {
-                let detail = match fault {
+                let (check, detail) = match fault {
+                    trust::TrustFault::Proof(fault) => ("confirmation", fault.to_string()),
                     trust::TrustFault::Disabled => {
-                        "the agent is switched off; `sidegate agent enable` lifts it"
+                        ("agent", "the agent is switched off; `sidegate agent enable` lifts it".to_owned())
                     }
                     trust::TrustFault::NotBound => {
-                        "no agent is bound to this issuer and subject; `sidegate agent add` binds one"
+                        let detail =
+                            "no agent is bound to this issuer and subject; `sidegate agent add` binds one";
+                        ("agent", detail.to_owned())
                     }
-                    trust::TrustFault::UnknownIssuer => "the issuer is not trusted",
+                    trust::TrustFault::UnknownIssuer => ("agent", "the issuer is not trusted".to_owned()),
                 };
-                Ok(told.failed("agent", fault.label(), detail))
+                Ok(told.failed(check, fault.label(), detail))
             }
         }
     }

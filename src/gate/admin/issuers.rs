@@ -15,6 +15,8 @@ pub(super) fn row(trusted: &TrustedIssuer, managed_by: ManagedBy) -> IssuerRow {
         subject_claim: trusted.subject_claim,
         max_age: trusted.max_age,
         leeway: trusted.leeway,
+        required_scopes: trusted.required_scopes,
+        require_bound_tokens: trusted.require_bound_tokens,
         managed_by,
         active: true,
     }

@@ -26,6 +26,7 @@ pub fn permit(entry: &str, args: &CallArgs) -> Permit {
     match decide(&policies, &caller(), bound, NOW * 1000) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("denied: {}", denial.message),
+        Decision::Lacks(lacking) => panic!("lacking: {lacking:?}"),
     }
 }
 
@@ -82,6 +83,8 @@ fn caller() -> Caller {
         subject_claim: "sub".to_owned(),
         max_age: None,
         leeway: 0,
+        required_scopes: Default::default(),
+        require_bound_tokens: false,
     };
     let agent = AgentBinding {
         agent_id: "agent-1".to_owned(),
@@ -91,5 +94,5 @@ fn caller() -> Caller {
         active: true,
         psa_user: None,
     };
-    trust::caller(&Trust::new("acme", vec![issuer], vec![agent]), &claims).expect("a bound caller")
+    trust::caller(&Trust::new("acme", vec![issuer], vec![agent]), &claims, None).expect("a bound caller")
 }

@@ -24,6 +24,8 @@ pub struct Plan<'a> {
     pub more: &'a str,
     /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
     pub tls: bool,
+    /// Further lines for the `[[issuers]]` that is trusted.
+    pub issuer: &'a str,
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
@@ -41,6 +43,7 @@ impl Default for Plan<'_> {
             limits: NO_LIMITS,
             more: "",
             tls: false,
+            issuer: "",
             trusted: None,
         }
     }
@@ -54,9 +57,9 @@ pub struct Trusted<'a> {
 }
 
 impl Trusted<'_> {
-    fn text(&self, psa: &DemoPsa) -> String {
+    fn text(&self, psa: &DemoPsa, lines: &str) -> String {
         let issuer = self.issuer;
-        let mut text = format!("[[issuers]]\nissuer = \"{issuer}\"\n");
+        let mut text = format!("[[issuers]]\nissuer = \"{issuer}\"\n{lines}\n");
         for (name, subject, user) in &self.agents {
             let user = if *user == "reader" { psa.reader() } else { psa.technician() };
             text += &format!(
@@ -134,7 +137,7 @@ path = "{folder}/audit.jsonl"
             psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
             idp = self.idp,
             limits = self.limits,
-            trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa),
+            trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa, self.issuer),
             more = self.more,
         )
     }

@@ -1,0 +1,2 @@
+ALTER TABLE issuers ADD COLUMN required_scopes TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE issuers ADD COLUMN require_bound_tokens BOOLEAN NOT NULL DEFAULT FALSE;
