@@ -18,6 +18,7 @@ mod operations;
 mod psa_rest;
 mod records;
 mod release_gate;
+mod rewrite_matrix;
 mod store;
 mod support;
 mod token_matrix;

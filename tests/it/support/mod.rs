@@ -8,6 +8,7 @@ pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod scripted;
+pub mod tap;
 pub mod tls;
 pub mod wait;
 pub mod world;

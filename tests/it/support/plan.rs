@@ -20,13 +20,24 @@ pub struct Plan<'a> {
     pub more: &'a str,
     /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
     pub tls: bool,
+    /// A wire before the PSA that keeps what passes: [`World::sent`].
+    pub tapped: bool,
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { rows: standard_rows(), server: "", idp: "", psa: None, more: "", tls: false, trusted: None }
+        Self {
+            rows: standard_rows(),
+            server: "",
+            idp: "",
+            psa: None,
+            more: "",
+            tls: false,
+            tapped: false,
+            trusted: None,
+        }
     }
 }
 
@@ -52,10 +63,10 @@ impl Trusted<'_> {
     }
 }
 
-fn demo_psa(psa: &DemoPsa) -> String {
+fn demo_psa(psa: &DemoPsa, url: &str) -> String {
     format!(
         "url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
-        psa.url,
+        url,
         psa.tenant,
         psa.control_secret.expose(),
         psa.catalog_user
@@ -70,6 +81,8 @@ pub struct Ends<'a> {
     pub ops: SocketAddr,
     pub folder: &'a Path,
     pub psa: &'a DemoPsa,
+    /// Where Sidegate finds it.
+    pub psa_url: &'a str,
     /// The demo's issuer.
     pub issuer: &'a str,
 }
@@ -77,7 +90,7 @@ pub struct Ends<'a> {
 impl Plan<'_> {
     /// The configuration file's text.
     pub fn configuration(&self, ends: &Ends<'_>) -> String {
-        let Ends { base, address, ops, folder, psa, issuer } = ends;
+        let Ends { base, address, ops, folder, psa, psa_url, issuer } = ends;
         let folder = folder.display();
         let tls = match self.tls {
             true => format!(
@@ -112,7 +125,7 @@ path = "{folder}/audit.jsonl"
 {more}
 "#,
             server = self.server,
-            psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
+            psa = self.psa.map_or_else(|| demo_psa(psa, psa_url), str::to_owned),
             idp = self.idp,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa),
             more = self.more,
