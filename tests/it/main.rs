@@ -18,6 +18,7 @@ mod keys_static;
 mod operations;
 mod psa_rest;
 mod records;
+mod refusals;
 mod release_gate;
 mod rewrite_matrix;
 mod store;

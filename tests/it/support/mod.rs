@@ -3,6 +3,7 @@
 pub mod alga;
 pub mod clients;
 pub mod http;
+pub mod http2;
 pub mod permit;
 pub mod plan;
 pub mod postgres;
