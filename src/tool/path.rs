@@ -66,44 +66,50 @@ fn segment(part: &str) -> Result<Segment<'_>, String> {
     }
 }
 
-/// Whether `text` may become one path segment. The error is a sentence about the value that does not repeat it.
+/// Whether `text` may become one path segment, and the plainest word that a server may take it for. The error is
+/// a sentence about the value that does not repeat it.
 ///
 /// Upstream servers, and proxies before them, decode once or more: a value is therefore judged as
 /// written and after each round of decoding.
-pub(super) fn check_value(text: &str, reserved: &[&str]) -> Result<(), String> {
+pub(super) fn check_value(text: &str, reserved: &[&str]) -> Result<String, String> {
     if text.len() > LONGEST_VALUE {
-        return Err(format!("is longer than {LONGEST_VALUE} bytes"));
+        return Err(format!("is longer than {LONGEST_VALUE} bytes; send the record's own id"));
     }
     let mut current = text.to_owned();
     for _ in 0..=ROUNDS {
         plain_value(&current, reserved)?;
         let decoded = percent_decode_str(&current)
             .decode_utf8()
-            .map_err(|_| "is percent-encoded and not UTF-8 when decoded".to_owned())?
+            .map_err(|_| "is percent-encoded and not UTF-8 when decoded; send the plain value".to_owned())?
             .into_owned();
         if decoded == current {
-            return Ok(());
+            return Ok(word(&current).to_owned());
         }
         current = decoded;
     }
     Err("is percent-encoded too many times; send the plain value".into())
 }
 
+/// What is left of a segment for servers that know path parameters (`..;x` is a dot segment to them) and trim.
+fn word(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
+}
+
 fn plain_value(text: &str, reserved: &[&str]) -> Result<(), String> {
-    // `..;x` is a dot segment to servers that know path parameters.
-    match text.split(';').next().unwrap_or_default().trim() {
-        "" => return Err("is empty".into()),
-        "." | ".." => return Err("is a dot segment".into()),
+    let word = word(text);
+    match word {
+        "" => return Err("is empty; send the record's own id".into()),
+        "." | ".." => return Err("is a dot segment; send the record's own id".into()),
         _ => {}
     }
     if text.contains(['/', '\\']) {
         return Err("contains a slash; one value fills exactly one path segment".into());
     }
     if text.chars().any(char::is_control) {
-        return Err("contains a control character".into());
+        return Err("contains a control character; send the plain value".into());
     }
-    match reserved.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-        Some(word) => Err(format!("must not be `{word}`: that is the path of another endpoint")),
+    match reserved.iter().find(|other| other.eq_ignore_ascii_case(word)) {
+        Some(other) => Err(format!("must not be `{other}`: that is the path of another endpoint")),
         None => Ok(()),
     }
 }
@@ -204,14 +210,20 @@ mod tests {
     #[test]
     fn a_value_is_judged_after_every_round_of_decoding() {
         for good in ["x", "TIC-123", "a.b", "...", "100%", "a b", "名前", "a?b#c", "x%20y", "50%25"] {
-            assert_eq!(check_value(good, &[]), Ok(()), "{good:?}");
+            assert!(check_value(good, &[]).is_ok(), "{good:?}");
         }
         for bad in
             ["", " ", ".", "..", "%2e%2e", "%252e%252e", "%25252e.", "a%2fb", "%c0%af", "..;x", "%2525252541"]
         {
             assert!(check_value(bad, &[]).is_err(), "{bad:?}");
         }
-        assert!(check_value("p%75blish", &["publish"]).unwrap_err().contains("another endpoint"));
+        for hidden in ["p%75blish", "Publish;v=1", " publish ", "publish%2520"] {
+            assert!(
+                check_value(hidden, &["publish"]).unwrap_err().contains("another endpoint"),
+                "{hidden:?}"
+            );
+        }
+        assert_eq!(check_value("%2564elete;x", &[]).as_deref(), Ok("delete"));
         assert!(check_value(&"x".repeat(513), &[]).is_err());
     }
 }

@@ -21,8 +21,8 @@ use super::value;
 
 /// The longest request target, in bytes.
 const LONGEST_TARGET: usize = 8_192;
-/// The most keys of one body that are complained about.
-const MOST_KEYS: usize = 50;
+/// The most names of one group that are complained about: an answer must not grow with what it refuses.
+const MOST_NAMES: usize = 50;
 
 /// What an agent said about a call, not yet judged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,32 +118,34 @@ fn path(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> (Str
         }
     };
     let mut path = String::with_capacity(entry.path.len() + 40);
+    let mut grave = false;
     for segment in &template {
         path.push('/');
+        grave = false;
         match segment {
             Segment::Fixed(fixed) => path.push_str(fixed),
             Segment::Variable(name) => match path_value(entry, args, name) {
-                Ok(text) => path.push_str(&encode(&text)),
+                Ok((text, word)) => {
+                    path.push_str(&encode(&text));
+                    grave = destroys(&word);
+                }
                 Err(message) => complaints.push(Complaint::new(format!("path.{name}"), message)),
             },
         }
     }
     // `POST /things/{id}` with `delete` for the id may reach an act that no registry tells of.
-    let last = match template.last() {
-        Some(Segment::Variable(name)) => args.path.get(*name).and_then(value::scalar),
-        Some(Segment::Fixed(_)) | None => None,
-    };
-    let grave = last.is_some_and(|last| destroys(&last)) && entry.verb != Verb::Get;
-    (path, if grave { Effect::Destroy } else { entry.effect })
+    let destroys = grave && entry.verb != Verb::Get;
+    (path, if destroys { Effect::Destroy } else { entry.effect })
 }
 
-fn path_value(entry: &Entry, args: &CallArgs, name: &str) -> Result<String, String> {
+/// The value as it is written, and the plainest word that a server may take it for.
+fn path_value(entry: &Entry, args: &CallArgs, name: &str) -> Result<(String, String), String> {
     let value = args.path.get(name).filter(|value| !value.is_null()).ok_or("is required")?;
     let text = value::scalar(value).ok_or("must be a string, a number or a boolean")?;
     let param = entry.params_in(Place::Path).find(|param| param.name == name);
-    check_value(&text, &param.map(Param::reserved).unwrap_or_default())?;
+    let word = check_value(&text, &param.map(Param::reserved).unwrap_or_default())?;
     param.map_or(Ok(()), |param| value::fits(&param.schema, &text))?;
-    Ok(text)
+    Ok((text, word))
 }
 
 /// The encoded query in the order of declaration, whatever the order of the arguments.
@@ -168,17 +170,24 @@ fn headers_of(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -
     let declared: Vec<&Param> =
         entry.params_in(Place::Header).filter(|param| !headers::never(&param.name)).collect();
     let mut given: Vec<(String, &Value)> = Vec::new();
+    let most = complaints.len() + MOST_NAMES;
     for (name, value) in &args.headers {
+        if complaints.len() >= most {
+            break;
+        }
         let lower = name.to_ascii_lowercase();
         let field = || format!("headers.{}", excerpt(name, 80));
         if headers::never(name) {
-            complaints
-                .push(Complaint::new(field(), format!("{} can never be set by a caller", quoted(name))));
+            complaints.push(Complaint::new(
+                field(),
+                format!("{} can never be set by a caller; leave it out", quoted(name)),
+            ));
         } else if !declared.iter().any(|param| param.name.eq_ignore_ascii_case(name)) {
             let known: Vec<&str> = declared.iter().map(|param| param.name.as_str()).collect();
             complaints.push(Complaint::new(field(), undeclared(name, "header", &known)));
         } else if given.iter().any(|(known, _)| *known == lower) {
-            complaints.push(Complaint::new(field(), format!("{} is given twice", quoted(name))));
+            complaints
+                .push(Complaint::new(field(), format!("{} is given twice; send it once", quoted(name))));
         } else {
             given.push((lower, value));
         }
@@ -231,7 +240,7 @@ fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Opti
 /// A complaint for each top-level key that a closed body schema does not declare; true if there is one.
 fn undeclared_keys(entry: &Entry, body: &Value, complaints: &mut Vec<Complaint>) -> bool {
     let (Some(declared), Some(given)) = (entry.body_fields(), body.as_object()) else { return false };
-    let unknown = given.keys().filter(|key| !declared.contains(&key.as_str())).take(MOST_KEYS);
+    let unknown = given.keys().filter(|key| !declared.contains(&key.as_str())).take(MOST_NAMES);
     let before = complaints.len();
     complaints.extend(unknown.map(|key| {
         Complaint::new(format!("body.{}", excerpt(key, 80)), undeclared(key, "body field", &declared))
@@ -248,7 +257,7 @@ fn unknown(
     complaints: &mut Vec<Complaint>,
 ) {
     let declared: Vec<&str> = entry.params_in(place).map(|param| param.name.as_str()).collect();
-    for name in given.keys().filter(|name| !declared.contains(&name.as_str())) {
+    for name in given.keys().filter(|name| !declared.contains(&name.as_str())).take(MOST_NAMES) {
         let field = format!("{group}.{}", excerpt(name, 80));
         complaints.push(Complaint::new(
             field,
@@ -482,12 +491,21 @@ mod tests {
     fn a_path_value_that_names_an_act_of_destruction_raises_the_effect() {
         let open = entry(json!({"id": "o", "method": "post", "path": "/api/v1/things/{id}"}));
         assert_eq!(bind(&open, &args(json!({"path": {"id": "7"}}))).unwrap().effect(), Effect::Write);
-        assert_eq!(
-            bind(&open, &args(json!({"path": {"id": "bulk_delete"}}))).unwrap().effect(),
-            Effect::Destroy
-        );
+        for act in ["bulk_delete", "%64elete", "%2564elete", " Archive ", "void;now"] {
+            let bound = bind(&open, &args(json!({"path": {"id": act}}))).unwrap();
+            assert_eq!(bound.effect(), Effect::Destroy, "{act:?}");
+        }
         let read = entry(json!({"id": "r", "method": "get", "path": "/api/v1/things/{id}"}));
         assert_eq!(bind(&read, &args(json!({"path": {"id": "archive"}}))).unwrap().effect(), Effect::Read);
+    }
+
+    #[test]
+    fn a_refusal_does_not_grow_with_what_it_refuses() {
+        let plain = entry(json!({"id": "p", "method": "get", "path": "/api/v1/p"}));
+        let many: Map<String, Value> = (0..5_000).map(|n| (format!("x{n}"), json!("v"))).collect();
+        for group in ["path", "query", "headers"] {
+            assert_eq!(complaints(&plain, json!({ group: many })).len(), MOST_NAMES, "{group}");
+        }
     }
 
     #[test]

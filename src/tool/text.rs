@@ -42,7 +42,7 @@ pub(super) fn excerpt(text: &str, limit: usize) -> String {
 
 /// A name that came from outside, quoted for a message: cleaned, in backticks, at most 80 characters.
 pub(super) fn quoted(name: &str) -> String {
-    format!("`{}`", excerpt(&name.replace('\n', " "), 80))
+    format!("`{}`", excerpt(&name.replace(['\n', '\t'], " "), 80))
 }
 
 /// The candidate that `name` was probably meant to be, if one is near enough.

@@ -3,12 +3,14 @@
 pub mod alga;
 pub mod clients;
 pub mod http;
+pub mod http2;
 pub mod issuer;
 pub mod permit;
 pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod scripted;
+pub mod tap;
 pub mod tls;
 pub mod wait;
 pub mod wire;

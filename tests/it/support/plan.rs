@@ -26,6 +26,8 @@ pub struct Plan<'a> {
     pub tls: bool,
     /// Further lines for the `[[issuers]]` that is trusted.
     pub issuer: &'a str,
+    /// A wire before the PSA that keeps what passes: [`World::sent`].
+    pub tapped: bool,
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
@@ -44,6 +46,7 @@ impl Default for Plan<'_> {
             more: "",
             tls: false,
             issuer: "",
+            tapped: false,
             trusted: None,
         }
     }
@@ -71,10 +74,10 @@ impl Trusted<'_> {
     }
 }
 
-fn demo_psa(psa: &DemoPsa) -> String {
+fn demo_psa(psa: &DemoPsa, url: &str) -> String {
     format!(
         "url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
-        psa.url,
+        url,
         psa.tenant,
         psa.control_secret.expose(),
         psa.catalog_user
@@ -89,6 +92,8 @@ pub struct Ends<'a> {
     pub ops: SocketAddr,
     pub folder: &'a Path,
     pub psa: &'a DemoPsa,
+    /// Where Sidegate finds it.
+    pub psa_url: &'a str,
     /// The demo's issuer.
     pub issuer: &'a str,
 }
@@ -96,7 +101,7 @@ pub struct Ends<'a> {
 impl Plan<'_> {
     /// The configuration file's text.
     pub fn configuration(&self, ends: &Ends<'_>) -> String {
-        let Ends { base, address, ops, folder, psa, issuer } = ends;
+        let Ends { base, address, ops, folder, psa, psa_url, issuer } = ends;
         let folder = folder.display();
         let tls = match self.tls {
             true => format!(
@@ -134,7 +139,7 @@ path = "{folder}/audit.jsonl"
 "#,
             listen = self.listen,
             server = self.server,
-            psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
+            psa = self.psa.map_or_else(|| demo_psa(psa, psa_url), str::to_owned),
             idp = self.idp,
             limits = self.limits,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa, self.issuer),

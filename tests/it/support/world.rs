@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use super::http::{Answer, client_trusting, message, send};
 pub use super::http::{client, modern};
 use super::plan::{Ends, Plan};
+use super::tap::{Sent, Tap};
 use super::tls;
 use super::wait::PATIENCE;
 pub use super::wait::until;
@@ -48,6 +49,7 @@ pub struct World {
     pub folder: Rc<TempDir>,
     pub gate: Arc<Gate>,
     client: Outbound,
+    tap: Option<Tap>,
     tokens: parking_lot::Mutex<HashMap<String, String>>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
@@ -98,12 +100,14 @@ impl World {
         if plan.tls {
             tls::write(folder.path());
         }
+        let tap = if plan.tapped { Some(Tap::before(&psa.url).await) } else { None };
         let ends = Ends {
             base: &base,
             address,
             ops: ops.local_addr().expect("bound"),
             folder: folder.path(),
             psa: &psa,
+            psa_url: tap.as_ref().map_or(&psa.url, |tap| &tap.url),
             issuer: &issuer.issuer,
         };
         let config_file = folder.path().join("sidegate.toml");
@@ -127,6 +131,7 @@ impl World {
             folder,
             gate,
             client,
+            tap,
             stop,
             running,
             tokens: Default::default(),
@@ -253,6 +258,11 @@ impl World {
         let all = self.get(&format!("{}/__requests", self.psa.url)).await;
         let all = all.body.as_array().cloned().unwrap_or_default();
         all.into_iter().filter(|request| request["path"] != "/api/v1/meta/mcp-registry").collect()
+    }
+
+    /// Everything that was sent to the PSA, keys and catalogue included, where the plan says `tapped`.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.tap.as_ref().expect("a tapped world").seen()
     }
 
     /// The audit records, once there are at least `count`.
