@@ -29,6 +29,7 @@ need "$python" python3
 "$python" -c 'import venv, ensurepip' 2>/dev/null || lack "Python's venv" python3-venv
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lack 'PostgreSQL' postgresql
 need setpriv util-linux
+need curl curl
 install_lacking
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 && continue

@@ -96,7 +96,7 @@ pub fn place<'a>(
     let old = Walk::along(listed(&for_values).map(|text| Some(node(text))), known);
     let said = |name| listed(&values(name)).take(old.elements.max(1)).last().map(str::to_owned);
     let written =
-        |of: fn(&Element) -> Option<&String>| told.iter().rev().take(new.elements).filter_map(of).last();
+        |of: fn(&Element) -> Option<&String>| told.iter().rev().take(new.elements).filter_map(of).next_back();
 
     let said_port = said("x-forwarded-port").as_deref().and_then(port);
     let proto = agreed(
