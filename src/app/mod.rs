@@ -200,6 +200,11 @@ impl App {
         })
     }
 
+    /// What the listeners serve.
+    pub fn gate(&self) -> Arc<Gate> {
+        self.gate.clone()
+    }
+
     /// Where MCP is served.
     pub fn mcp_addresses(&self) -> Vec<SocketAddr> {
         self.sockets.door.addresses()
@@ -208,11 +213,6 @@ impl App {
     /// Where the probes are.
     pub fn ops_address(&self) -> Result<SocketAddr, AppError> {
         self.sockets.ops.local_addr().map_err(failed)
-    }
-
-    /// What answers, for a door of another kind than the listeners.
-    pub fn gate(&self) -> Arc<Gate> {
-        self.gate.clone()
     }
 
     /// Fetches the catalogue once, so that the first call finds it.
