@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Config;
 use super::findings::Findings;
+use crate::edge::ClientCertificates;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     super::listeners::check(config, findings);
@@ -58,13 +59,12 @@ fn issuers(config: &Config, findings: &mut Findings) {
             let message = format!("is the same as issuers[{first}].issuer; an issuer is written once");
             findings.follow(&format!("issuers[{index}].issuer"), &[], message);
         }
-        // Wherever TLS ends in front of us, nobody's certificate is seen.
-        if issuer.require_bound_tokens && config.server.tls_cert_file.is_none() {
+        if issuer.require_bound_tokens && config.server.client_certificates == ClientCertificates::Off {
             let message =
-                "needs the clients' certificates: have TLS end here (server.tls_cert_file), or leave it out";
+                "needs the clients' certificates; set server.client_certificates to optional or required";
             findings.follow(
                 &format!("issuers[{index}].require_bound_tokens"),
-                &["server.tls_cert_file"],
+                &["server.client_certificates"],
                 message.to_owned(),
             );
         }

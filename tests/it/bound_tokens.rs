@@ -1,16 +1,21 @@
 //! Tokens that are bound to a key of their holder: a TLS client certificate is taken as proof,
 //! everything else is refused by name.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use sidegate::app::{self, App, Sockets};
+use sha2::{Digest, Sha256};
+use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
 use sidegate::gate::admin::Admin;
-use sidegate::gate::{Authenticator, Bearer, Gate, Head, MAX_STALENESS, Outgoing, Refusal, Roster};
+use sidegate::gate::{Authenticator, Bearer, Head, MAX_STALENESS, Outgoing, Refusal, Roster};
 use sidegate::identity::metadata::Resource;
 use sidegate::identity::trust::TrustedIssuer;
 use sidegate::idp::{self, IdpConfig};
@@ -18,13 +23,14 @@ use sidegate::metrics::Metrics;
 use sidegate::secret::Secret;
 use sidegate::store::{IssuerRow, ManagedBy, NewAgent, Store, StoreConfig};
 use sidegate::tool::effect::Effect;
-use sidegate::tool::table::standard_rows;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::http::modern;
 use crate::support::issuer::Issuer;
 use crate::support::plan::{Plan, Trusted};
+use crate::support::wire::{Tls, answer};
 use crate::support::world::World;
 
 const RESOURCE: &str = "https://gate.example/api/mcp";
@@ -225,8 +231,7 @@ async fn dpop_is_refused_by_name_whether_as_a_scheme_or_as_a_proof_beside_a_bear
     );
 }
 
-/// A running Sidegate, an issuer and its agent that an administrator added to it, and a second gate
-/// of the same parts, whose connections a test makes up.
+/// A running Sidegate, and an issuer and its agent that an administrator added to it.
 struct Site {
     issuer: Issuer,
     world: World,
@@ -240,17 +245,8 @@ impl Site {
         let admin = app::admin(&config, Clock::System).await.unwrap();
         admin.add_issuer(&trusted(&issuer, false), false).await.unwrap();
         admin.store.add_agent("demo", &worker(&issuer)).await.unwrap();
+        tokio::time::sleep(MAX_STALENESS).await;
         Self { issuer, world, admin }
-    }
-
-    async fn gate(&self) -> Arc<Gate> {
-        let mut config = config::load(Some(&self.world.config_file), std::iter::empty()).unwrap();
-        config.audit.path = self.world.folder.path().join("other.jsonl");
-        config.server.public_url = Some(self.world.base.clone());
-        config.server.listen = vec!["127.0.0.1:0".to_owned()];
-        config.ops.listen = "127.0.0.1:0".to_owned();
-        let sockets = Sockets::bind(&config).unwrap();
-        App::build(config, sockets, Clock::System, standard_rows()).await.unwrap().gate()
     }
 
     fn token(&self, more: Value) -> String {
@@ -284,7 +280,7 @@ impl Site {
 #[tokio::test]
 async fn each_request_is_let_in_by_the_certificate_of_its_own_connection() {
     let site = Site::new().await;
-    let gate = site.gate().await;
+    let gate = &site.world.gate;
     let token = site.token(bound_to(7));
     for _ in 0..2 {
         let admission = gate.admit(site.head(&token, Some(7))).await.unwrap();
@@ -305,7 +301,7 @@ async fn each_request_is_let_in_by_the_certificate_of_its_own_connection() {
 #[tokio::test]
 async fn a_token_that_must_be_bound_by_the_time_its_body_has_arrived_is_refused_then() {
     let site = Site::new().await;
-    let gate = site.gate().await;
+    let gate = &site.world.gate;
     let (plain, bound) = (site.token(json!({})), site.token(bound_to(7)));
     let let_in = gate.admit(site.head(&plain, None)).await.unwrap();
     let with_proof = gate.admit(site.head(&bound, Some(7))).await.unwrap();
@@ -317,6 +313,74 @@ async fn a_token_that_must_be_bound_by_the_time_its_body_has_arrived_is_refused_
     assert!(matches!(refused, Outgoing::Refused(Refusal::Unauthorized { .. })), "{refused:?}");
     let answered = gate.answer(with_proof, body.as_bytes(), CancellationToken::new()).await;
     assert!(matches!(answered, Outgoing::Answer { status: 200, .. }), "{answered:?}");
+}
+
+/// An authority of clients, with a certificate and a key of its making in files.
+fn certified(folder: &Path) -> [PathBuf; 3] {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "The clients'");
+    let ca = params.self_signed(&key).unwrap().pem();
+    let authority = rcgen::Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(["worker".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    [("ca.pem", ca), ("own.crt", own.pem()), ("own.key", key.serialize_pem())].map(|(name, text)| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    })
+}
+
+#[tokio::test]
+async fn over_tls_a_token_is_taken_from_the_client_whose_certificate_it_is_bound_to_and_from_no_other() {
+    let issuer = Issuer::start().await;
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [ca, certificate, key] = certified(folders[0].path());
+    let [other_ca, other_certificate, other_key] = certified(folders[1].path());
+    // Both authorities are accepted: which of the clients it is, only the binding tells.
+    let both = [&ca, &other_ca].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+    std::fs::write(&ca, both).unwrap();
+    let server = format!("client_certificates = \"optional\"\nclient_ca_file = \"{}\"", ca.display());
+    let agents = vec![("worker", "worker".to_owned(), "technician")];
+    let trusted = Some(Trusted { issuer: &issuer.url, agents });
+    let lines = "require_bound_tokens = true";
+    let world =
+        World::of(Plan { tls: true, server: &server, issuer: lines, trusted, ..Plan::default() }).await;
+    let authority = world.base.trim_start_matches("https://").to_owned();
+    let port = authority.rsplit_once(':').unwrap().1.parse().unwrap();
+    let digest = Sha256::digest(CertificateDer::from_pem_file(&certificate).unwrap());
+    let bound = json!({"cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode(digest)}});
+    let bound = issuer.token("worker", &world.mcp_url, bound);
+    let plain = issuer.token("worker", &world.mcp_url, json!({}));
+    let (body, headers) = modern("tools/list", json!({}));
+    let own = Some((certificate.as_path(), key.as_path()));
+    let other = Some((other_certificate.as_path(), other_key.as_path()));
+    for (shown, token, expected) in [
+        (own, &bound, 200),
+        (None, &bound, 401),
+        (other, &bound, 401),
+        (own, &bound, 200),
+        (own, &plain, 401),
+        (None, &plain, 401),
+    ] {
+        let mut stream = Tls::trusting(&world.ca_file(), shown, "http/1.1").connect(port).await.unwrap();
+        let mut text = format!(
+            "POST /api/mcp HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n",
+            body.to_string().len()
+        );
+        headers.iter().for_each(|(name, value)| text += &format!("{name}: {value}\r\n"));
+        stream.write_all(format!("{text}\r\n{body}").as_bytes()).await.unwrap();
+        let (status, said) = answer(&mut stream).await.unwrap();
+        assert_eq!(status, expected, "{}", String::from_utf8_lossy(&said));
+    }
+    for (reason, count) in
+        [("certificate_missing", 1.0), ("certificate_mismatch", 1.0), ("unbound_token", 2.0)]
+    {
+        let line = format!("sidegate_auth_refusals_total{{reason=\"{reason}\"}}");
+        assert_eq!(world.metric(&line).await, count, "{reason}");
+    }
 }
 
 #[tokio::test]
