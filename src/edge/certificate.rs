@@ -165,3 +165,77 @@ fn settings(
     }
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio::io::duplex;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::edge::line::{self, Line};
+
+    struct Made {
+        issuer: Issuer<'static, KeyPair>,
+        authority: rcgen::Certificate,
+    }
+
+    fn authority() -> Made {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap();
+        Made { issuer: Issuer::new(params, key), authority }
+    }
+
+    #[tokio::test]
+    async fn a_connection_knows_the_digest_of_the_certificate_that_its_client_showed() {
+        let made = authority();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &made.issuer).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: String| {
+            fs::write(folder.path().join(name), text).unwrap();
+            Some(folder.path().join(name))
+        };
+        let config = ServerConfig {
+            tls_cert_file: put("tls.crt", certificate.pem()),
+            tls_key_file: put("tls.key", key.serialize_pem()),
+            client_ca_file: put("ca.pem", made.authority.pem()),
+            client_certificates: ClientCertificates::Optional,
+            ..ServerConfig::default()
+        };
+        let identity = Identity::load(&config, Arc::new(Metrics::new())).unwrap().unwrap();
+        let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+        for (own, known) in
+            [(Some(chain.clone()), Some(Sha256::digest(certificate.der()).into())), (None, None::<[u8; 32]>)]
+        {
+            let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(tls::roots(vec![made.authority.der().clone()]).unwrap());
+            let mut client = match own {
+                Some(own) => {
+                    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+                    builder.with_client_auth_cert(own, key).unwrap()
+                }
+                None => builder.with_no_client_auth(),
+            };
+            client.alpn_protocols = vec![b"h2".to_vec()];
+            let (ours, theirs) = duplex(16 << 10);
+            let name = ServerName::try_from("localhost").unwrap();
+            let connector = TlsConnector::from(Arc::new(client));
+            let acceptor = identity.acceptor();
+            let (stream, _client) =
+                tokio::join!(acceptor.tls_handshake(ours), connector.connect(name, theirs));
+            let line = Line::new(Box::new(stream.unwrap()), None, std::time::Duration::MAX).unwrap();
+            let connection: &Arc<line::Connection> = line.connection();
+            assert_eq!(connection.client_certificate, known);
+            assert!(connection.encrypted && connection.http2);
+        }
+    }
+}

@@ -624,6 +624,40 @@ fn probes_and_metrics_are_open_to_other_machines_only_where_that_is_said() {
     only("[ops]\nlisten = \"localhost\"", "ops.listen", "not an IP address with a port");
 }
 
+#[test]
+fn a_listener_may_be_a_unix_socket_that_is_nobody_elses_and_no_secret_to_other_machines() {
+    assert_eq!(said("[server]\nlisten = [\"unix:/run/a.sock\", \"127.0.0.1:1\", \"unix:/run/b.sock\"]"), []);
+    let twice = "[server]\nlisten = [\"unix:/run/a.sock\", \"unix:/run/a.sock\"]";
+    only(twice, "server.listen[1]", "taken by server.listen[0]");
+    only("[server]\nlisten = [\"unix:a.sock\"]", "server.listen[0]", "absolute path");
+    only("[ops]\nlisten = \"unix:/run/a.sock\"", "ops.listen", "not an IP address with a port");
+}
+
+#[test]
+fn client_certificates_need_tls_and_an_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = sidegate::demo::write_certificates(folder.path()).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let tls =
+        format!("[server]\ntls_cert_file = {:?}\ntls_key_file = {:?}\n", file("tls.crt"), file("tls.key"));
+    for kind in ["optional", "required"] {
+        let asking = format!("client_certificates = {kind:?}\n");
+        assert_eq!(said(&format!("{tls}{asking}client_ca_file = {ca:?}")), []);
+        only(&format!("{tls}{asking}"), "server.client_ca_file", "name the authorities");
+        only(
+            &format!("{tls}{asking}client_ca_file = {:?}", file("tls.key")),
+            "server.client_ca_file",
+            "no certificate",
+        );
+        only(
+            &format!("[server]\n{asking}client_ca_file = {ca:?}"),
+            "server.client_certificates",
+            "needs TLS",
+        );
+    }
+    only(&format!("{tls}client_ca_file = {ca:?}"), "server.client_certificates", "is off");
+}
+
 /// The shipped file, with (`true`) or without what is commented out in it.
 fn shipped(with_examples: bool) -> Map<String, Value> {
     let is_key = |line: &str| {
@@ -707,8 +741,8 @@ fn what_an_issuers_tokens_need_is_read_and_judged_list_by_list() {
     ];
     assert_eq!(world.problems(), expected);
     let told = World::with(&issuer("require_bound_tokens = true")).problems();
-    let expected = "sidegate.toml: issuers[0].require_bound_tokens: needs the clients' certificates: have TLS end \
-                    here (server.tls_cert_file), or leave it out";
+    let expected = "sidegate.toml: issuers[0].require_bound_tokens: needs the clients' certificates; set \
+                    server.client_certificates to optional or required";
     assert_eq!(told, [expected]);
     let told = World::with(&issuer("required_scopes = { reed = [\"psa.read\"] }")).problems();
     assert!(told.len() == 1 && told[0].contains("issuers[0].required_scopes.reed"), "{told:?}");

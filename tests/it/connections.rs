@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use h2::PingPong;
+use h2::client::SendRequest;
+use serde_json::{Value, json};
 use sidegate::edge::{Door, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 
+use crate::support::http::message;
 use crate::support::plan::Plan;
 use crate::support::wait::PATIENCE;
 use crate::support::wire::{Tls, answer, ask, closed};
@@ -28,14 +33,40 @@ async fn encrypted(server: &str) -> World {
     World::of(Plan { tls: true, server, ..Plan::default() }).await
 }
 
+/// Speaks HTTP/2 on a connection of its own.
+async fn http2(
+    stream: TlsStream<TcpStream>,
+    window: u32,
+) -> (SendRequest<Bytes>, JoinHandle<Ended>, PingPong) {
+    let builder = h2::client::Builder::new().initial_window_size(window).handshake(stream).await;
+    let (client, mut connection) = builder.unwrap();
+    let pings = connection.ping_pong().unwrap();
+    (client, tokio::spawn(connection), pings)
+}
+
+type Ended = Result<(), h2::Error>;
+
+/// Sends a message as the technician; the status.
+async fn send(client: &mut SendRequest<Bytes>, world: &World, method: &str, params: Value) -> u16 {
+    let (body, headers) = modern(method, params);
+    let request = message(&world.mcp_url, Some(&world.token("technician")), body.to_string(), &headers);
+    let (head, body) = request.into_parts();
+    let (response, mut sending) = client.send_request(http::Request::from_parts(head, ()), false).unwrap();
+    sending.send_data(body, true).unwrap();
+    response.await.unwrap().status().as_u16()
+}
+
 async fn metric_is(world: &World, line: &str, value: f64) {
     until(|| async { (world.metric(line).await == value).then_some(()) }).await;
 }
 
-/// A call that takes longer than all the time limits of these tests.
+/// The arguments of a call that takes longer than all the time limits of these tests.
+fn slow() -> Value {
+    json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}})
+}
+
 async fn slow_call(world: &World) {
-    let arguments = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}});
-    let answer = world.call("technician", "call_api_endpoint", arguments).await;
+    let answer = world.call("technician", "call_api_endpoint", slow()).await;
     assert!(!answer.is_error(), "{}", answer.text());
 }
 
@@ -109,23 +140,10 @@ async fn a_connection_without_a_request_is_closed_and_a_long_call_is_not() {
 async fn an_idle_http_2_connection_is_told_to_go_whatever_it_pings_and_a_long_call_is_not() {
     let world = encrypted("idle_timeout = \"300ms\"").await;
     let tls = Tls::trusting(&world.ca_file(), None, "h2");
-    let stream = tls.connect(port(&world)).await.unwrap();
-    let (mut client, mut connection) = h2::client::handshake(stream).await.unwrap();
-    let mut pings = connection.ping_pong().unwrap();
-    let connection = tokio::spawn(connection);
-    let (body, headers) = modern(
-        "tools/call",
-        json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}}}),
-    );
-    let mut request = http::Request::post(&world.mcp_url)
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {}", world.token("technician")));
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let (response, mut sending) = client.send_request(request.body(()).unwrap(), false).unwrap();
-    sending.send_data(Bytes::from(body.to_string()), true).unwrap();
-    assert_eq!(response.await.unwrap().status(), 200, "longer than the idle time");
+    let (mut client, connection, mut pings) = http2(tls.connect(port(&world)).await.unwrap(), 65_535).await;
+    let call = json!({"name": "call_api_endpoint", "arguments": slow()});
+    assert_eq!(send(&mut client, &world, "tools/call", call).await, 200, "longer than the idle time");
+    assert_eq!(world.records(1).await[0]["client_address"], "127.0.0.1");
     let pinging = async { while pings.ping(h2::Ping::opaque()).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, pinging).await.expect("closed in time");
     connection.await.unwrap().expect("an end that was announced");
@@ -161,13 +179,19 @@ async fn a_handshake_that_stalls_is_closed_and_counted() {
     assert_eq!(world.metric("sidegate_tls_handshake_failures_total").await, 3.0);
 }
 
-/// A message whose answer is as long as `id`, which comes back in it.
-fn long(world: &World) -> (String, Vec<(&'static str, String)>) {
-    let (mut body, mut headers) = modern("tools/list", json!({}));
-    body["id"] = "x".repeat(12 << 20).into();
-    headers.push(("authorization", format!("Bearer {}", world.token("technician"))));
-    headers.push(("content-type", "application/json".to_owned()));
-    (body.to_string(), headers)
+/// A message of the technician as HTTP/1.1 has it.
+fn written(world: &World, host: &str, body: &Value, headers: &[(&str, String)]) -> String {
+    let body = body.to_string();
+    let mut head = format!(
+        "POST /api/mcp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Authorization: Bearer {}\r\n",
+        body.len(),
+        world.token("technician")
+    );
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    format!("{head}\r\n{body}")
 }
 
 const LONG: &str =
@@ -176,17 +200,11 @@ const LONG: &str =
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
     let world = World::with(LONG, "").await;
-    let (body, headers) = long(&world);
-    let mut head = format!(
-        "POST /api/mcp HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
-        world.authority(),
-        body.len()
-    );
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
+    let (mut body, headers) = modern("tools/list", json!({}));
+    // It comes back in the answer.
+    body["id"] = "x".repeat(12 << 20).into();
     let mut deaf = connect(&world).await;
-    deaf.write_all(format!("{head}\r\n{body}").as_bytes()).await.unwrap();
+    deaf.write_all(written(&world, world.authority(), &body, &headers).as_bytes()).await.unwrap();
     metric_is(&world, "sidegate_connections_open", 0.0).await;
     assert_eq!(world.ask("technician", "tools/list", json!({})).await.status, 200);
     assert!(answer(&mut deaf).await.is_err(), "it was cut");
@@ -196,20 +214,8 @@ async fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
 async fn an_http_2_client_that_opens_no_window_does_not_hold_its_place() {
     let world = encrypted(LONG).await;
     let tls = Tls::trusting(&world.ca_file(), None, "h2");
-    let stream = tls.connect(port(&world)).await.unwrap();
-    let (mut client, connection) =
-        h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let (body, headers) = modern("tools/list", json!({}));
-    let mut request = http::Request::post(&world.mcp_url)
-        .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {}", world.token("technician")));
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let (response, mut sending) = client.send_request(request.body(()).unwrap(), false).unwrap();
-    sending.send_data(Bytes::from(body.to_string()), true).unwrap();
-    assert_eq!(response.await.unwrap().status(), 200);
+    let (mut client, connection, _) = http2(tls.connect(port(&world)).await.unwrap(), 0).await;
+    assert_eq!(send(&mut client, &world, "tools/list", json!({})).await, 200);
     until(|| async {
         let answer = world.ask("technician", "tools/list", json!({})).await;
         (answer.status == 200).then_some(())
@@ -227,8 +233,7 @@ async fn connections_without_a_request_are_closed_when_the_listeners_are() {
     };
     let mut one = connected("http/1.1").await;
     assert_eq!(ask(&mut one, world.authority()).await.unwrap(), 200);
-    let (_client, two) = h2::client::handshake(connected("h2").await).await.unwrap();
-    let two = tokio::spawn(two);
+    let (_client, two, _) = http2(connected("h2").await, 65_535).await;
     metric_is(&world, "sidegate_connections_open", 2.0).await;
     let ((), said) = tokio::join!(world.stop(), closed(&mut one));
     assert_eq!(said, b"");
@@ -252,24 +257,12 @@ async fn a_unix_socket_answers_calls_without_tls_and_goes_with_its_listener() {
     assert_eq!(door.addresses(), []);
     assert!(Door::bind(&config).is_err_and(|error| error.contains("another process listens there")));
     let mut listening = door.serve(&config, world.gate.clone()).unwrap();
-    let (body, headers) = modern(
-        "tools/call",
-        json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_boards"}}),
-    );
-    let body = body.to_string();
-    let mut call = format!(
-        "POST /api/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Authorization: Bearer {}\r\n",
-        body.len(),
-        world.token("technician")
-    );
-    for (name, value) in headers {
-        call += &format!("{name}: {value}\r\n");
-    }
+    let call = json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_boards"}});
+    let (body, headers) = modern("tools/call", call);
     let mut stream = UnixStream::connect(&path).await.unwrap();
-    stream.write_all(format!("{call}\r\n{body}").as_bytes()).await.unwrap();
+    stream.write_all(written(&world, "localhost", &body, &headers).as_bytes()).await.unwrap();
     let (status, answer) = answer(&mut stream).await.unwrap();
-    let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!((status, &answer["result"]["isError"]), (200, &json!(false)), "{answer}");
     assert_eq!(ask(&mut stream, "elsewhere.example").await.unwrap(), 403);
     listening.close().await;

@@ -78,8 +78,7 @@ fn good_payload(payload: &[(String, Value)]) -> Option<bool> {
         Some(date) => now(seconds(date)?),
         None => true,
     };
-    let scopes =
-        ["scope", "scp", "roles"].iter().all(|name| claim(name).is_none_or(|all| texts(all).is_some()));
+    let scopes = ["scope", "scp"].iter().all(|name| claim(name).is_none_or(|all| texts(all).is_some()));
     let audience =
         texts(claim("aud")?)?.iter().any(|audience| [RESOURCE, "api://sidegate"].contains(audience));
     Some(
