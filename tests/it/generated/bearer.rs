@@ -8,8 +8,13 @@ use sidegate::gate::Bearer;
 use super::inputs::text;
 use super::{Verdict, check};
 
+/// What no token68 has.
+const ODD: &str = "!\"#$%&'()*,:;<>?@[\\]^`{|}\t\r\n\0\u{7f}\u{e9}\u{ff0e}";
+
 fn value() -> impl Strategy<Value = Vec<u8>> {
     let scheme = select(vec![
+        "Bearer",
+        "Bearer",
         "Bearer",
         "bearer",
         "BEARER",
@@ -21,7 +26,13 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
         "Bearer,",
     ]);
     let between = select(vec![" ", " ", " ", " ", " ", "  ", "\t", "", "\u{a0}", ","]);
-    let token = prop_oneof![4 => "[A-Za-z0-9._~+/=-]{1,20}", 1 => text(), 1 => Just("a.b.c, Bearer d".to_owned()), 1 => Just("a b".to_owned())];
+    let token = prop_oneof![
+        6 => "[A-Za-z0-9._~+/=-]{1,20}",
+        4 => select(ODD.chars().collect::<Vec<_>>()).prop_map(|odd| format!("a{odd}b")),
+        1 => text(),
+        1 => Just("a.b.c, Bearer d".to_owned()),
+        1 => Just("a b".to_owned()),
+    ];
     let around = select(vec![
         ("", ""),
         ("", ""),

@@ -1,4 +1,5 @@
-//! A client that speaks HTTP/2 frame by frame: it goes on sending its body until it is told not to.
+//! A simple HTTP/2 client: it looks at the answer only when its whole body is sent, so that a stream that is reset
+//! before then has lost its answer.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,35 +33,28 @@ impl Http2 {
         Self(send)
     }
 
-    /// Sends a request and its body, and reads the answer meanwhile.
+    /// Sends a request with its whole body, then reads the answer.
     ///
     /// # Errors
-    /// Where the answer does not come whole.
+    /// Where the server does not let the body be sent, or its answer does not come whole.
     pub async fn send(&self, request: http::Request<Bytes>) -> Result<Answer, h2::Error> {
         let (head, body) = request.into_parts();
         let mut send = self.0.clone().ready().await?;
         let (answer, out) = send.send_request(http::Request::from_parts(head, ()), false)?;
-        // Whoever answers early may stop reading: that is no failure.
-        let (answer, _) = tokio::join!(
-            async {
-                let (head, body) = answer.await?.into_parts();
-                let text = String::from_utf8_lossy(&read(body).await?).into_owned();
-                let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-                Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
-            },
-            write(out, body)
-        );
-        answer
+        write(out, body).await?;
+        let (head, body) = answer.await?.into_parts();
+        let text = String::from_utf8_lossy(&read(body).await?).into_owned();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
 }
 
 async fn write(mut out: SendStream<Bytes>, mut body: Bytes) -> Result<(), h2::Error> {
     while !body.is_empty() {
         out.reserve_capacity(body.len());
-        let Some(room) = std::future::poll_fn(|context| out.poll_capacity(context)).await else {
-            return Ok(());
-        };
-        let piece = body.split_to(room?.min(body.len()));
+        let room = std::future::poll_fn(|context| out.poll_capacity(context)).await;
+        let room = room.ok_or(h2::Error::from(h2::Reason::STREAM_CLOSED))??;
+        let piece = body.split_to(room.min(body.len()));
         out.send_data(piece, body.is_empty())?;
     }
     Ok(())
