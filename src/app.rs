@@ -2,6 +2,7 @@
 //!
 //! Knows everybody and decides nothing about a request.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::gate::admin::Admin;
 use crate::gate::{Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
+use crate::outbound::Transport;
 use crate::store::Store;
 use crate::tool::table::{ToolRow, ToolTable};
 
@@ -66,7 +68,8 @@ pub struct App {
 pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
     let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
     store.ensure_tenant(&config.tenant.id, &config.tenant.name).await.map_err(failed)?;
-    let idp = crate::idp::open(&config.idp, Arc::new(Metrics::new()), clock.clone()).map_err(failed)?;
+    let idp = crate::idp::open(&config.idp, ways(config), Arc::new(Metrics::new()), clock.clone())
+        .map_err(failed)?;
     let door = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
     Ok(Admin {
         store,
@@ -81,6 +84,12 @@ pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
 
 fn configured_issuers(config: &Config) -> Vec<String> {
     config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+}
+
+/// The ways to those issuers that have one of their own.
+fn ways(config: &Config) -> BTreeMap<String, Transport> {
+    let all = config.issuers.iter().map(|issuer| (issuer.issuer.clone(), issuer.transport()));
+    all.filter(|(_, way)| *way != Transport::default()).collect()
 }
 
 /// Makes the store say what the configuration file says of issuers and agents.
@@ -112,7 +121,8 @@ impl App {
         let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
-        let idp = crate::idp::open(&config.idp, metrics.clone(), clock.clone()).map_err(failed)?;
+        let idp =
+            crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let psa = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
         let admin = Admin {
             store: store.clone(),

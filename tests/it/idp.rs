@@ -1,5 +1,6 @@
 //! The door to identity providers against a small issuer on loopback. Time is a clock that the test moves.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -157,7 +158,11 @@ fn config() -> IdpConfig {
 fn world(config: IdpConfig) -> World {
     let clock = Clock::manual(1_800_000_000_000);
     let metrics = Arc::new(Metrics::new());
-    World { door: idp::open(&config, metrics.clone(), clock.clone()).unwrap(), clock, metrics }
+    World {
+        door: idp::open(&config, BTreeMap::new(), metrics.clone(), clock.clone()).unwrap(),
+        clock,
+        metrics,
+    }
 }
 
 impl World {
