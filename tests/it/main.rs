@@ -14,6 +14,7 @@ mod keys_contract_demo;
 mod keys_demo;
 mod keys_postgres;
 mod keys_static;
+mod misbehaving;
 mod operations;
 mod psa_rest;
 mod records;

@@ -124,7 +124,7 @@ impl Psa for Rest {
         let bound = permit.bound();
         let request = self.request(bound.request(), Some(credential), Some(request_id))?;
         let repeatable = bound.effect() == Effect::Read && bound.request().verb == Verb::Get;
-        let started = Instant::now();
+        let (started, deadline) = (Instant::now(), deadline.min(self.timeout));
         let answer = at_most_twice(repeatable, || {
             let left = deadline.saturating_sub(started.elapsed());
             self.calls.send_within(request.clone(), left)

@@ -41,14 +41,39 @@ fn nothing_is_null_and_text_is_a_string() {
 }
 
 #[test]
-fn other_content_is_described_and_not_shown() {
-    let pdf = shape(&response(200, "application/pdf", vec![0xff; 12_345]));
-    assert_eq!(structured(&pdf)["note"], "binary body, application/pdf, 12345 bytes, not shown");
-    assert_eq!(structured(&pdf)["data"], Value::Null);
-    let page = shape(&response(200, "text/html; charset=utf-8", "<html><b>secret</b>"));
-    assert!(!page.is_error && !page.text.contains("secret") && page.text.contains("HTML page"));
-    let unknown = shape(&response(200, "", "not json"));
-    assert!(unknown.text.contains("no content type") && !unknown.text.contains("not json"));
+fn a_small_binary_body_comes_in_base64_and_a_large_one_is_described() {
+    let small = structured(&shape(&response(200, "application/pdf", vec![0xff; INLINE_BINARY])));
+    assert_eq!(small["note"], "binary body, application/pdf, 65536 bytes, in base64");
+    assert_eq!(BASE64.decode(small["base64"].as_str().unwrap()).unwrap(), vec![0xff; INLINE_BINARY]);
+    let large = structured(&shape(&response(200, "application/pdf", vec![0xff; INLINE_BINARY + 1])));
+    assert_eq!(large["note"], "binary body, application/pdf, 65537 bytes, not shown");
+    assert!(small["data"].is_null() && large["data"].is_null() && large["base64"].is_null());
+}
+
+#[test]
+fn a_page_instead_of_data_is_an_error_and_is_not_shown() {
+    for kind in ["text/html; charset=utf-8", "application/json", "text/plain", ""] {
+        let page = shape(&response(200, kind, "\n<HTML><b>secret</b>"));
+        assert!(page.is_error && !page.text.contains("secret"), "{kind}: {}", page.text);
+        assert!(page.text.contains("HTML page") && page.text.contains("psa.url"), "{kind}: {}", page.text);
+    }
+}
+
+#[test]
+fn what_has_no_type_is_shown_where_it_is_text() {
+    assert_eq!(structured(&shape(&response(200, "", "not json")))["data"], "not json");
+    assert_eq!(structured(&shape(&response(200, "", "{not json")))["data"], "{not json");
+    let bytes = structured(&shape(&response(200, "", "a\0b")));
+    assert_eq!(bytes["note"], "binary body, no content type, 3 bytes, in base64");
+}
+
+#[test]
+fn a_coded_body_is_named_and_never_shown() {
+    for status in [200, 500] {
+        let coded = RestResponse { coding: Some("gzip".into()), ..response(status, "text/plain", "secret") };
+        let result = shape(&coded);
+        assert!(result.is_error && result.text.contains("gzip") && !result.text.contains("secret"));
+    }
 }
 
 #[test]
