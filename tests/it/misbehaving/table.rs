@@ -103,7 +103,7 @@ fn bodies() -> Vec<Row> {
             Well,
             &["no content type", "3 bytes", "\"/wAB\""],
         ),
-        said("nonsense-type", "200 OK", &typed(";;=x"), "x", Well, &["binary body"]),
+        said("nonsense-type", "200 OK", &typed("application;;=x"), "x", Well, &["binary body"]),
         said("gzip", "200 OK", &format!("{JSON}content-encoding: gzip\r\n"), gzip, Refused, CODED),
         said("br", "200 OK", &format!("{JSON}content-encoding: br\r\n"), "\u{1}s3cret", Refused, CODED),
         said(

@@ -84,22 +84,16 @@ async fn accept(listener: TcpListener, shared: Shared) {
             if let Some(act) = greeting {
                 return perform(&mut stream, act).await;
             }
-            while let Some(target) = request(&mut stream).await {
-                shared.seen.lock().push(target.clone());
-                let name = target.rsplit('/').next().unwrap_or_default().to_owned();
-                match shared.acts.get(&name) {
-                    Some(act) => return perform(&mut stream, act.clone()).await,
-                    None if name == "mcp-registry" => {
-                        let _ = stream.write_all(&answer("200 OK", JSON, &registry().to_string())).await;
-                        return;
-                    }
-                    None => {
-                        let body = json!({"name": name}).to_string();
-                        let _ = stream.write_all(&answer("200 OK", JSON, &body)).await;
-                        return;
-                    }
-                }
-            }
+            let Some(target) = request(&mut stream).await else { return };
+            shared.seen.lock().push(target.clone());
+            let name = target.rsplit('/').next().unwrap_or_default();
+            let good = |body: String| Act::Say(answer("200 OK", JSON, body));
+            let act = match shared.acts.get(name) {
+                Some(act) => act.clone(),
+                None if name == "mcp-registry" => good(registry().to_string()),
+                None => good(json!({"name": name}).to_string()),
+            };
+            perform(&mut stream, act).await;
         });
     }
 }
