@@ -5,6 +5,7 @@
 mod reload;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ use crate::gate::{
 };
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
+use crate::outbound::Transport;
+use crate::psa::Psa;
 use crate::store::Store;
 use crate::tool::table::{ToolRow, ToolTable};
 
@@ -67,6 +70,7 @@ pub struct App {
     roster: Arc<Roster>,
     credentials: Arc<Credentials>,
     catalogue: Arc<Catalogue>,
+    psa: Arc<dyn Psa>,
     audit: Audit,
     store: Store,
     sockets: Sockets,
@@ -77,7 +81,8 @@ pub struct App {
 pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
     let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
     store.ensure_tenant(&config.tenant.id, &config.tenant.name).await.map_err(failed)?;
-    let idp = crate::idp::open(&config.idp, Arc::new(Metrics::new()), clock.clone()).map_err(failed)?;
+    let idp = crate::idp::open(&config.idp, ways(config), Arc::new(Metrics::new()), clock.clone())
+        .map_err(failed)?;
     let door = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
     Ok(Admin {
         store,
@@ -92,6 +97,12 @@ pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
 
 fn configured_issuers(config: &Config) -> Vec<String> {
     config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+}
+
+/// The ways to those issuers that have one of their own.
+fn ways(config: &Config) -> BTreeMap<String, Transport> {
+    let all = config.issuers.iter().map(|issuer| (issuer.issuer.clone(), issuer.transport()));
+    all.filter(|(_, way)| *way != Transport::default()).collect()
 }
 
 /// Makes the store say what the configuration file says of issuers and agents.
@@ -141,7 +152,8 @@ impl App {
         let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
-        let idp = crate::idp::open(&config.idp, metrics.clone(), clock.clone()).map_err(failed)?;
+        let idp =
+            crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let psa = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
         let admin = Admin {
             store: store.clone(),
@@ -179,7 +191,7 @@ impl App {
             catalogue: catalogue.clone(),
             tools: ToolTable::new(tools).map_err(AppError)?,
             credentials: credentials.clone(),
-            psa: psa.psa,
+            psa: psa.psa.clone(),
             audit: audit.clone(),
             metrics: metrics.clone(),
             clock,
@@ -193,6 +205,7 @@ impl App {
             roster,
             credentials,
             catalogue,
+            psa: psa.psa,
             audit,
             store,
             sockets,
@@ -253,6 +266,7 @@ impl App {
                 gate: self.gate,
                 roster: self.roster,
                 catalogue: self.catalogue,
+                psa: self.psa,
                 tuning: door.tuning(),
                 metrics: self.metrics,
             };

@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::watch::Watch;
-use super::{AppError, apply, failed, terms};
+use super::{AppError, apply, failed, terms, ways};
 use crate::config::{self, Config, LogConfig, Problems};
 use crate::edge::{ServerConfig, Tuning};
 use crate::gate::admin::Admin;
 use crate::gate::{Catalogue, Gate, Roster};
 use crate::metrics::Metrics;
+use crate::psa::Psa;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
 const LIVE: [&str; 7] = ["agents", "catalog", "issuers", "limits", "log.filter", "policy", "server"];
@@ -62,6 +63,7 @@ pub(super) struct Reload {
     pub gate: Arc<Gate>,
     pub roster: Arc<Roster>,
     pub catalogue: Arc<Catalogue>,
+    pub psa: Arc<dyn Psa>,
     pub tuning: Tuning,
     pub metrics: Arc<Metrics>,
 }
@@ -98,7 +100,13 @@ impl Reload {
         if self.tuning.reload_certificates().map_err(failed)? {
             tracing::info!("new certificates are in use");
         }
-        let fixed: Vec<_> = started.changes(&new).into_iter().filter(|key| !is_live(key)).collect();
+        self.psa.reload().map_err(failed)?;
+        self.admin.idp.reload().map_err(failed)?;
+        let mut fixed = started.changes(&new);
+        fixed.retain(|key| !is_live(key));
+        if ways(started) != ways(&new) {
+            fixed.push("issuers (the ways to them)".to_owned());
+        }
         if !fixed.is_empty() {
             tracing::warn!(keys = fixed.join(", "), "these keys have changed and need a restart");
         }

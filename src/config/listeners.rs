@@ -2,7 +2,7 @@
 //! TLS they have. Knows the two sections with listeners only.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::findings::Findings;
@@ -123,6 +123,12 @@ fn certificate(config: &Config, findings: &mut Findings) {
         (None, Some(_)) => return findings.follow(cert_key, &[key_key], half(key_key)),
         (Some(cert), Some(key)) => (cert, key),
     };
+    pair((cert_key, cert_file), (key_key, key_file), findings);
+}
+
+/// What is wrong with a certificate and its key, each with the key of the configuration that names its file.
+pub(super) fn pair(cert: (&str, &Path), key: (&str, &Path), findings: &mut Findings) {
+    let ((cert_key, cert_file), (key_key, key_file)) = (cert, key);
     let chain = tls::certificates(cert_file).map_err(|message| findings.follow(cert_key, &[], message));
     let key = tls::private_key(key_file).map_err(|message| findings.follow(key_key, &[], message));
     if let (Ok(chain), Ok(key)) = (chain, key)

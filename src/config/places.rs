@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Config;
 use super::findings::Findings;
 use crate::edge::tls;
+use crate::outbound::Transport;
 
 /// More than any key of the PSA has, in bytes.
 const KEY_LIMIT: u64 = 64 << 10;
@@ -27,6 +28,15 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     {
         findings.follow("idp.ca_file", &[], message);
     }
+    way("psa", &config.psa.transport(), findings);
+    if let Some(socket) = &config.psa.unix_socket
+        && let Some(message) = socket.parent().and_then(missing)
+    {
+        findings.follow("psa.unix_socket", &[], message);
+    }
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        way(&format!("issuers[{index}]"), &issuer.transport(), findings);
+    }
     if config.psa.keys == "static" {
         for (agent, file) in &config.psa.static_keys {
             if let Err(message) = key(file) {
@@ -40,6 +50,18 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
 fn missing(folder: &Path) -> Option<String> {
     let there = folder.as_os_str().is_empty() || folder.is_dir();
     (!there).then(|| format!("the folder {} does not exist; make it first", folder.display()))
+}
+
+/// The files of the way to a server that the section `at` describes.
+fn way(at: &str, way: &Transport, findings: &mut Findings) {
+    if let Some(file) = &way.ca_file
+        && let Err(message) = authorities(file)
+    {
+        findings.follow(&format!("{at}.ca_file"), &[], message);
+    }
+    let (Some(cert), Some(key)) = (&way.client_cert_file, &way.client_key_file) else { return };
+    let (cert_key, key_key) = (format!("{at}.client_cert_file"), format!("{at}.client_key_file"));
+    super::listeners::pair((&cert_key, cert), (&key_key, key), findings);
 }
 
 fn authorities(file: &Path) -> Result<(), String> {

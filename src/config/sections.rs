@@ -1,11 +1,14 @@
 //! The sections that no room below owns: whom this instance serves, whom it
 //! trusts, and how it logs.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use crate::identity::scopes::RequiredScopes;
 use crate::identity::trust::TrustedIssuer;
+use crate::outbound::Transport;
 use crate::units::Span;
 
 /// The `[tenant]` section.
@@ -88,6 +91,13 @@ pub struct IssuerConfig {
     pub required_scopes: RequiredScopes,
     /// Refuses tokens that are not bound to a client certificate.
     pub require_bound_tokens: bool,
+    /// PEM certificates that vouch for it beside the system's, instead of `idp.ca_file`.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that it may ask of us: its chain in PEM, and the key of its first certificate.
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
+    /// The name that its certificate must have, where that is not the host of its URLs.
+    pub server_name: Option<String>,
 }
 
 impl Default for IssuerConfig {
@@ -101,6 +111,10 @@ impl Default for IssuerConfig {
             leeway: Span::seconds(60),
             required_scopes: RequiredScopes::default(),
             require_bound_tokens: false,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            server_name: None,
         }
     }
 }
@@ -120,9 +134,22 @@ impl IssuerConfig {
         }
     }
 
+    /// The way to the issuer, as far as it is its own.
+    pub fn transport(&self) -> Transport {
+        Transport {
+            ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
+            server_name: self.server_name.clone(),
+            unix_socket: None,
+        }
+    }
+
     /// What is wrong within the element, as (key, message): the rules are those of `idp add`.
     pub fn problems(&self) -> Vec<(String, String)> {
-        self.trusted().problems()
+        let mut found = self.trusted().problems();
+        found.extend(self.transport().problems(&self.issuer));
+        found
     }
 }
 

@@ -44,6 +44,17 @@ enum Failure {
     Deadline,
 }
 
+impl Failure {
+    /// For the administrator: an agent is told what to do, not what the network said.
+    fn log(&self) {
+        match self {
+            Self::Key(error) => tracing::warn!(%error, "a call to the PSA was not made"),
+            Self::Psa(error) => tracing::warn!(%error, "a call to the PSA brought no answer"),
+            Self::Cancelled | Self::Deadline => {}
+        }
+    }
+}
+
 impl Gate {
     /// Calls a tool. Whatever goes wrong with the call itself is a result that says so (MCP:
     /// `isError`); only an unknown tool is a fault.
@@ -117,6 +128,7 @@ impl Gate {
                 Ok((result, outcome))
             }
             Err(failure) => {
+                failure.log();
                 if let Failure::Psa(PsaError::TooLarge { status: Some(status), .. }) = failure {
                     self.parts.metrics.answered(status);
                     trail.answered(status);
@@ -206,12 +218,16 @@ fn told(failure: &Failure, effect: Effect, sent: bool) -> (ToolResult, &'static 
         Failure::Psa(PsaError::Interrupted(_)) => {
             (format!("The connection to the PSA broke before its answer was complete.{after}"), if unsure { "unknown" } else { "unavailable" })
         }
+        Failure::Psa(PsaError::Malformed(_)) => (
+            format!("What the PSA sent is no valid HTTP answer, so that it has no status.{after} Tell the administrator to check psa.url and what answers there."),
+            if unsure { "unknown" } else { "unavailable" },
+        ),
         Failure::Psa(PsaError::TooLarge { limit, status: Some(status @ 200..=299) }) if effect != Effect::Read => (
             format!("The PSA reported success ({status}): the call was carried out, do not repeat it. Its answer is larger than {limit} bytes and was not read."),
             "tool_error",
         ),
-        Failure::Psa(PsaError::TooLarge { limit, status: _ }) => (
-            format!("The PSA's answer is larger than {limit} bytes and was not read. Ask for less: a smaller limit, fewer fields, a narrower filter.{}", if unsure { after } else { "" }),
+        Failure::Psa(PsaError::TooLarge { limit, status }) => (
+            format!("The PSA's answer{} is larger than {limit} bytes and was not read. Ask for less: a smaller limit, fewer fields, a narrower filter.{}", status.map(|status| format!(" ({status})")).unwrap_or_default(), if unsure { after } else { "" }),
             "tool_error",
         ),
         Failure::Psa(PsaError::Deadline) | Failure::Deadline => {

@@ -2,6 +2,7 @@
 //! who leaves takes no shared fetch along; refresh limits against floods of unknown key ids; the
 //! last good keys through an outage.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,10 +25,23 @@ type Fetched = Result<Arc<KeySet>, IdpError>;
 /// An issuer and where its keys are configured to be: another address is another set.
 type Source = (String, Option<String>);
 
+/// The clients that issuers are asked with.
+pub(super) struct Clients {
+    pub usual: Outbound,
+    /// For issuers with a way of their own, by `iss`.
+    pub own: BTreeMap<String, Outbound>,
+}
+
+impl Clients {
+    fn of(&self, issuer: &TrustedIssuer) -> &Outbound {
+        self.own.get(&issuer.issuer).unwrap_or(&self.usual)
+    }
+}
+
 /// The only implementation of [`Idp`].
 pub(super) struct Keys {
     config: Arc<IdpConfig>,
-    outbound: Outbound,
+    clients: Clients,
     guard: Guard,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -98,11 +112,11 @@ impl State {
 }
 
 impl Keys {
-    pub(super) fn new(config: IdpConfig, outbound: Outbound, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub(super) fn new(config: IdpConfig, clients: Clients, metrics: Arc<Metrics>, clock: Clock) -> Self {
         let states =
             Cache::builder().max_capacity(MAX_ISSUERS).eviction_policy(EvictionPolicy::lru()).build();
         let guard = Guard::public_only(config.allow_private_networks.clone());
-        Self { config: Arc::new(config), outbound, guard, metrics, clock, states }
+        Self { config: Arc::new(config), clients, guard, metrics, clock, states }
     }
 
     /// The fetch under way, or a new one in a task of its own.
@@ -118,7 +132,7 @@ impl Keys {
         let (sender, receiver) = watch::channel(None);
         state.flight = Some(receiver.clone());
         let (shared, issuer) = (shared.clone(), issuer.clone());
-        let (config, outbound) = (self.config.clone(), self.outbound.clone());
+        let (config, outbound) = (self.config.clone(), self.clients.of(&issuer).clone());
         let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
         tokio::spawn(async move {
             let fetched = timed_fetch(&config, &outbound, &metrics, &issuer).await;
@@ -190,7 +204,8 @@ impl Idp for Keys {
             let judged = self.guard.judge_url(&discovery::address(text)?).await;
             judged.map_err(|why| IdpError::Unavailable { url: text.clone(), why })?;
         }
-        let (jwks_uri, set) = timed_fetch(&self.config, &self.outbound, &self.metrics, issuer).await?;
+        let (jwks_uri, set) =
+            timed_fetch(&self.config, self.clients.of(issuer), &self.metrics, issuer).await?;
         if set.keys.is_empty() {
             return Err(IdpError::NoKeys { url: jwks_uri });
         }
@@ -206,5 +221,12 @@ impl Idp for Keys {
     fn judge(&self, issuer: &TrustedIssuer) -> Result<(), IdpError> {
         let addresses = [Some(&issuer.issuer), issuer.jwks_uri.as_ref()];
         addresses.into_iter().flatten().try_for_each(|address| super::judge(&self.guard, address))
+    }
+
+    fn reload(&self) -> Result<(), IdpError> {
+        // Each of them, whatever another's files are like.
+        let clients = std::iter::once(&self.clients.usual).chain(self.clients.own.values());
+        let reloaded: Vec<_> = clients.map(Outbound::reload).collect();
+        reloaded.into_iter().collect::<Result<(), _>>().map_err(IdpError::Setup)
     }
 }

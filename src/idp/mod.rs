@@ -5,6 +5,7 @@
 mod discovery;
 mod jwks;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::identity::token::{Peeked, VerifyKey};
 use crate::identity::trust::TrustedIssuer;
 use crate::metrics::Metrics;
-use crate::outbound::{Guard, Limits, Outbound, OutboundError};
+use crate::outbound::{Guard, Limits, Outbound, OutboundError, Transport};
 use crate::units::Span;
 
 /// The most keys a token without `kid` is tried with.
@@ -49,6 +50,12 @@ pub trait Idp: Send + Sync {
     /// # Errors
     /// [`IdpError::Address`] or [`IdpError::Unavailable`] with the address that may not be reached.
     fn judge(&self, issuer: &TrustedIssuer) -> Result<(), IdpError>;
+
+    /// Reads the files of every way to an issuer again. Fetches under way end as they began.
+    ///
+    /// # Errors
+    /// [`IdpError::Setup`] with the first that cannot be used; for that one what was in use stays.
+    fn reload(&self) -> Result<(), IdpError>;
 }
 
 /// What [`Idp::probe`] found.
@@ -134,7 +141,7 @@ pub struct IdpConfig {
     pub timeout: Span,
     /// Private networks in which issuers may live.
     pub allow_private_networks: Vec<IpNet>,
-    /// PEM certificates that are trusted beside the system's.
+    /// PEM certificates that are trusted beside the system's, for issuers without a file of their own.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -196,15 +203,30 @@ fn judge(guard: &Guard, address: &str) -> Result<(), IdpError> {
     judged.map_err(|why| IdpError::Unavailable { url: address.to_owned(), why })
 }
 
-/// Opens the door.
+/// Opens the door. `ways` are the ways to those issuers that differ from what `config` says for
+/// all, by `iss`; one without a `ca_file` has that of `config`. `unix_socket` means nothing here.
 ///
 /// # Errors
 /// [`IdpError::Setup`] where the HTTP client cannot be made, such as for a bad `ca_file`.
-pub fn open(config: &IdpConfig, metrics: Arc<Metrics>, clock: Clock) -> Result<Arc<dyn Idp>, IdpError> {
+pub fn open(
+    config: &IdpConfig,
+    ways: BTreeMap<String, Transport>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+) -> Result<Arc<dyn Idp>, IdpError> {
     let limits = Limits { deadline: config.timeout.0, connect: config.timeout.0, body: MAX_DOCUMENT };
     let guard = Guard::public_only(config.allow_private_networks.clone());
-    let outbound = Outbound::with_ca(guard, limits, config.ca_file.as_deref()).map_err(IdpError::Setup)?;
-    Ok(Arc::new(jwks::Keys::new(config.clone(), outbound, metrics, clock)))
+    let client = |way: Transport| {
+        let ca_file = way.ca_file.or_else(|| config.ca_file.clone());
+        // The guard must judge every address of an issuer.
+        let way = Transport { ca_file, unix_socket: None, ..way };
+        Outbound::open(guard.clone(), limits, way).map_err(IdpError::Setup)
+    };
+    let clients = jwks::Clients {
+        usual: client(Transport::default())?,
+        own: ways.into_iter().map(|(issuer, way)| Ok((issuer, client(way)?))).collect::<Result<_, _>>()?,
+    };
+    Ok(Arc::new(jwks::Keys::new(config.clone(), clients, metrics, clock)))
 }
 
 #[cfg(test)]

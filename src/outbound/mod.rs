@@ -3,31 +3,40 @@
 
 mod connect;
 mod guard;
+mod transport;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
-use self::connect::Connector;
+use self::connect::{Connector, Opened};
 pub use self::guard::Guard;
+pub use self::transport::Transport;
 
 /// Idle connections are dropped before the 5 s after which common Node servers close theirs, so
 /// that a write is not sent into a connection that is just closing.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// A connection that is older takes no further call, however busy it is: the next one asks the
+/// resolver again, so that a name that moved is followed.
+const OLDEST: Duration = Duration::from_secs(60);
+
 /// The most idle connections kept to one server.
 const IDLE_PER_HOST: usize = 128;
+
+/// The most that is buffered of an answer's head, in bytes, and the most fields it may have.
+const HEAD: usize = 64 << 10;
+const FIELDS: usize = 100;
 
 /// Bounds of every call.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +61,9 @@ pub enum OutboundError {
     /// The request was, or may have been, sent, and the answer is not whole.
     #[error("the connection broke before the whole answer was there: {why}")]
     Interrupted { why: String },
+    /// The request was, or may have been, sent, and what came back breaks the rules of HTTP/1.1.
+    #[error("what came back is not HTTP/1.1: {why}")]
+    Malformed { why: String },
     /// The answer's body is longer than [`Limits::body`]; its status came whole.
     #[error("the answer is too large")]
     TooLarge { status: u16 },
@@ -71,7 +83,9 @@ impl OutboundError {
     pub fn is_unsent(&self) -> bool {
         match self {
             Self::Forbidden { .. } | Self::Unreachable { .. } | Self::Invalid(_) | Self::Dns => true,
-            Self::Interrupted { .. } | Self::TooLarge { .. } | Self::Deadline => false,
+            Self::Interrupted { .. } | Self::Malformed { .. } | Self::TooLarge { .. } | Self::Deadline => {
+                false
+            }
         }
     }
 
@@ -98,20 +112,39 @@ impl OutboundError {
         Self::interrupted(error)
     }
 
+    /// What ended an answer that had begun, or had not: nonsense, or nothing more.
     fn interrupted(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut cause = error;
-        while let Some(next) = cause.source() {
-            cause = next;
+        let (mut cause, mut nonsense) = (error, false);
+        loop {
+            // A bad head is the parser's own error; a bad chunk comes up as one of these.
+            nonsense |= cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+            nonsense |= cause.downcast_ref::<std::io::Error>().is_some_and(|error| {
+                matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+            });
+            match cause.source() {
+                Some(next) => cause = next,
+                None if nonsense => return Self::Malformed { why: cause.to_string() },
+                None => return Self::Interrupted { why: cause.to_string() },
+            }
         }
-        Self::Interrupted { why: cause.to_string() }
     }
 }
 
 /// The client. Cheap to clone; clones share one pool.
 #[derive(Clone)]
 pub struct Outbound {
-    client: Client<Connector, Full<Bytes>>,
+    shared: Arc<Shared>,
     limits: Limits,
+}
+
+type Pool = Client<Connector, Full<Bytes>>;
+
+struct Shared {
+    pool: ArcSwap<Pool>,
+    guard: Guard,
+    transport: Transport,
+    connect: Duration,
+    oldest: Duration,
 }
 
 impl Outbound {
@@ -120,7 +153,7 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError::Invalid`] where TLS cannot be set up.
     pub fn new(guard: Guard, limits: Limits) -> Result<Self, OutboundError> {
-        Self::with_ca(guard, limits, None)
+        Self::open(guard, limits, Transport::default())
     }
 
     /// A client that trusts the certificates in the PEM file `ca` beside the system's roots.
@@ -128,18 +161,41 @@ impl Outbound {
     /// # Errors
     /// [`OutboundError::Invalid`] where the file cannot be read or holds no certificate.
     pub fn with_ca(guard: Guard, limits: Limits, ca: Option<&Path>) -> Result<Self, OutboundError> {
-        let tls =
-            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|_| OutboundError::Invalid("TLS cannot be set up"))?
-                .with_root_certificates(roots(ca)?)
-                .with_no_client_auth();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build(Connector::new(guard, Arc::new(tls), limits.connect));
-        Ok(Self { client, limits })
+        Self::open(guard, limits, Transport { ca_file: ca.map(Path::to_owned), ..Transport::default() })
+    }
+
+    /// A client that goes the way that `transport` describes.
+    ///
+    /// # Errors
+    /// [`OutboundError::Invalid`] where one of its files cannot be used; no text quotes a file.
+    pub fn open(guard: Guard, limits: Limits, transport: Transport) -> Result<Self, OutboundError> {
+        Self::aged(guard, limits, transport, OLDEST)
+    }
+
+    fn aged(
+        guard: Guard,
+        limits: Limits,
+        transport: Transport,
+        oldest: Duration,
+    ) -> Result<Self, OutboundError> {
+        let connect = limits.connect;
+        let pool = ArcSwap::from_pointee(pool(&guard, &transport, connect)?);
+        Ok(Self { shared: Arc::new(Shared { pool, guard, transport, connect, oldest }), limits })
+    }
+
+    /// The same client, pool and all, for answers of up to `body` bytes.
+    pub fn reading(&self, body: usize) -> Self {
+        Self { shared: self.shared.clone(), limits: Limits { body, ..self.limits } }
+    }
+
+    /// Reads the transport's files again. Calls under way end as they began; the next ones open new connections.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; what was in use stays in use.
+    pub fn reload(&self) -> Result<(), OutboundError> {
+        let Shared { pool: current, guard, transport, connect, .. } = &*self.shared;
+        current.store(Arc::new(pool(guard, transport, *connect)?));
+        Ok(())
     }
 
     /// Sends `request` (absolute `http` or `https` URI) and reads the whole answer, whatever its status.
@@ -169,8 +225,18 @@ impl Outbound {
             ));
         }
         let call = async {
-            let answer = self.client.request(request.map(Full::new)).await;
-            let (head, body) = answer.map_err(|error| OutboundError::of_client(&error))?.into_parts();
+            let mut request = request.map(Full::new);
+            let connection = capture_connection(&mut request);
+            // Not across the wait: a guard of the swap's is for moments.
+            let answering = self.shared.pool.load().request(request);
+            let answer = answering.await.map_err(|error| OutboundError::of_client(&error))?;
+            let (mut head, body) = answer.into_parts();
+            let opened = head.extensions.remove::<Opened>();
+            if opened.is_some_and(|Opened(at)| at.elapsed() >= self.shared.oldest)
+                && let Some(connection) = connection.connection_metadata().as_ref()
+            {
+                connection.poison();
+            }
             let body = read(&head, body, self.limits.body).await?;
             Ok(Response::from_parts(head, body))
         };
@@ -210,23 +276,14 @@ async fn read(
     Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, OutboundError> {
-    let mut roots = RootCertStore::empty();
-    // A machine without system roots (a bare container) can still speak to what `ca` vouches for.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca {
-        let unreadable = |_| OutboundError::Invalid("the CA file cannot be read as PEM certificates");
-        let mut found = false;
-        for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
-            let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-            added.ok_or(OutboundError::Invalid("the CA file holds something that is no certificate"))?;
-            found = true;
-        }
-        if !found {
-            return Err(OutboundError::Invalid("the CA file holds no certificate"));
-        }
-    }
-    Ok(roots)
+fn pool(guard: &Guard, transport: &Transport, connect: Duration) -> Result<Pool, OutboundError> {
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(IDLE_PER_HOST)
+        .http1_max_buf_size(HEAD)
+        .http1_max_headers(FIELDS)
+        .build(Connector::new(guard.clone(), transport, connect)?))
 }
 
 #[cfg(test)]

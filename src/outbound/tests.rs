@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::routing::{any, get};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -163,42 +166,83 @@ async fn what_cannot_be_asked_is_invalid() {
     assert_eq!(unknown.unwrap_err(), OutboundError::Dns);
 }
 
-/// A TLS server for one connection; returns its port and the PEM of its certificate.
-fn tls_server() -> (u16, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
+/// A self-signed certificate for `name`.
+struct Identity {
+    pem: String,
+    key: String,
+    der: CertificateDer<'static>,
+}
+
+fn identity(name: &str) -> Identity {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    Identity { pem: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
+}
+
+/// A TLS server with the certificate `own` that asks for one of `clients`, if there are any. It answers
+/// with the name that it was asked for and the index of the client; returns its port.
+fn tls_server(own: &Identity, clients: &[&Identity]) -> u16 {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        [] => builder.with_no_client_auth(),
+        clients => {
+            let mut roots = rustls::RootCertStore::empty();
+            clients.iter().for_each(|client| roots.add(client.der.clone()).unwrap());
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    let config = Arc::new(builder.with_single_cert(vec![own.der.clone()], key).unwrap());
+    let clients: Vec<_> = clients.iter().map(|client| client.der.clone()).collect();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-        let mut stream = rustls::StreamOwned::new(session, stream);
-        if stream.read(&mut [0; 4096]).is_ok() {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            if !stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                continue;
+            }
+            let shown = stream.conn.peer_certificates().and_then(|chain| chain.first());
+            let client = shown.and_then(|shown| clients.iter().position(|client| client == shown));
+            let body = format!("{} {client:?}", stream.conn.server_name().unwrap_or("nobody"));
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
         }
     });
-    (port, made.cert.pem())
+    port
+}
+
+fn file(content: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
+async fn said(client: &Outbound, url: String) -> Result<String, OutboundError> {
+    let answer = client.send(ask(url)).await?;
+    Ok(String::from_utf8(answer.into_body().into()).unwrap())
+}
+
+fn by(transport: Transport) -> Outbound {
+    Outbound::open(Guard::operator_chosen(), LIMITS, transport).unwrap()
 }
 
 #[tokio::test]
 async fn an_extra_ca_is_trusted_beside_the_systems_roots() {
-    let (port, pem) = tls_server();
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), pem).unwrap();
-    let client = Outbound::with_ca(Guard::operator_chosen(), LIMITS, Some(file.path())).unwrap();
-    assert_eq!(client.send(ask(format!("https://localhost:{port}/"))).await.unwrap().body(), "ok");
+    let own = identity("localhost");
+    let (port, ca) = (tls_server(&own, &[]), file(&own.pem));
+    let client = Outbound::with_ca(Guard::operator_chosen(), LIMITS, Some(ca.path())).unwrap();
+    assert_eq!(said(&client, format!("https://localhost:{port}/")).await.unwrap(), "localhost None");
 }
 
 #[tokio::test]
 async fn a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent() {
-    let (port, _) = tls_server();
+    let port = tls_server(&identity("localhost"), &[]);
     let refused = local().send(ask(format!("https://localhost:{port}/"))).await.unwrap_err();
     assert!(
         matches!(&refused, OutboundError::Unreachable { why } if why.contains("certificate")),
@@ -213,4 +257,131 @@ fn a_ca_file_without_certificates_is_refused() {
         std::fs::write(file.path(), content).unwrap();
         assert!(Outbound::with_ca(Guard::operator_chosen(), LIMITS, Some(file.path())).is_err(), "{content}");
     }
+}
+
+#[tokio::test]
+async fn a_server_name_stands_for_the_urls_host_in_the_certificate_and_in_the_question() {
+    let own = identity("psa.internal");
+    let (port, ca) = (tls_server(&own, &[]), file(&own.pem));
+    let url = format!("https://127.0.0.1:{port}/");
+    let trusting = Transport { ca_file: Some(ca.path().to_owned()), ..Transport::default() };
+    let refused = said(&by(trusting.clone()), url.clone()).await.unwrap_err();
+    assert!(refused.is_unsent(), "{refused:?}");
+    for (name, good) in [("psa.internal", true), ("other.internal", false)] {
+        let named = Transport { server_name: Some(name.to_owned()), ..trusting.clone() };
+        let answer = said(&by(named), url.clone()).await;
+        assert_eq!(answer.ok().as_deref(), good.then_some("psa.internal None"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_and_a_new_one_after_a_reload() {
+    let (own, first, second) = (identity("localhost"), identity("first"), identity("second"));
+    let port = tls_server(&own, &[&first, &second]);
+    let (ca, cert, key) = (file(&own.pem), file(&first.pem), file(&first.key));
+    let url = format!("https://localhost:{port}/");
+    let bare = Transport { ca_file: Some(ca.path().to_owned()), ..Transport::default() };
+    assert!(said(&by(bare.clone()), url.clone()).await.is_err());
+    let client = by(Transport {
+        client_cert_file: Some(cert.path().to_owned()),
+        client_key_file: Some(key.path().to_owned()),
+        ..bare
+    });
+    assert_eq!(said(&client, url.clone()).await.unwrap(), "localhost Some(0)");
+    std::fs::write(cert.path(), &second.pem).unwrap();
+    let half = client.reload().unwrap_err();
+    assert!(matches!(half, OutboundError::Invalid(why) if why.contains("does not go with")), "{half}");
+    assert_eq!(said(&client, url.clone()).await.unwrap(), "localhost Some(0)", "what was in use stays");
+    std::fs::write(key.path(), &second.key).unwrap();
+    client.reload().unwrap();
+    assert_eq!(said(&client.clone(), url).await.unwrap(), "localhost Some(1)");
+}
+
+#[tokio::test]
+async fn another_authority_is_trusted_after_a_reload_and_the_old_one_no_longer() {
+    let (old, new) = (identity("localhost"), identity("localhost"));
+    let urls = [&old, &new].map(|own| format!("https://localhost:{}/", tls_server(own, &[])));
+    let ca = file(&old.pem);
+    let client = by(Transport { ca_file: Some(ca.path().to_owned()), ..Transport::default() });
+    assert!(said(&client, urls[0].clone()).await.is_ok() && said(&client, urls[1].clone()).await.is_err());
+    std::fs::write(ca.path(), &new.pem).unwrap();
+    client.reload().unwrap();
+    assert!(said(&client, urls[0].clone()).await.is_err() && said(&client, urls[1].clone()).await.is_ok());
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_used_is_refused_without_a_word_of_it() {
+    let (one, other) = (identity("one"), identity("other"));
+    let (cert, key, secret) = (file(&one.pem), file(&other.key), file("s3cret"));
+    for (cert, key) in [(&cert, &key), (&cert, &secret), (&secret, &key), (&cert, &cert)] {
+        let transport = Transport {
+            client_cert_file: Some(cert.path().to_owned()),
+            client_key_file: Some(key.path().to_owned()),
+            ..Transport::default()
+        };
+        let refused = Outbound::open(Guard::operator_chosen(), LIMITS, transport).err().unwrap();
+        assert!(refused.to_string().contains("client_") && !refused.to_string().contains("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn a_unix_socket_takes_every_connection_and_the_url_gives_host_and_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("psa.sock");
+    let client = by(Transport { unix_socket: Some(socket.clone()), ..Transport::default() });
+    let url = "http://psa.internal/app/x?y=z";
+    let nobody = said(&client, url.to_owned()).await.unwrap_err();
+    assert!(matches!(nobody, OutboundError::Unreachable { .. }), "{nobody:?}");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+        String::from_utf8(request[..read].to_vec()).unwrap()
+    });
+    assert_eq!(said(&client, url.to_owned()).await.unwrap(), "ok");
+    let request = serving.await.unwrap();
+    assert!(request.starts_with("GET /app/x?y=z HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("host: psa.internal\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_takes_no_further_call() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let count = opened.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    for (oldest, connections) in [(OLDEST, 1), (Duration::ZERO, 3)] {
+        opened.store(0, Ordering::SeqCst);
+        let guard = Guard::operator_chosen();
+        let client = Outbound::aged(guard, LIMITS, Transport::default(), oldest).unwrap();
+        for _ in 0..3 {
+            assert_eq!(said(&client, url.clone()).await.unwrap(), "ok");
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), connections, "{oldest:?}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_on_a_port_for_tls_and_the_reverse_are_told() {
+    let plain = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let refused = said(&local(), format!("https://{plain}/")).await.unwrap_err();
+    assert!(matches!(refused, OutboundError::Unreachable { .. }), "{refused:?}");
+    let tls = tls_server(&identity("localhost"), &[]);
+    let refused = said(&local(), format!("http://127.0.0.1:{tls}/")).await.unwrap_err();
+    assert!(
+        matches!(refused, OutboundError::Malformed { .. } | OutboundError::Interrupted { .. }),
+        "{refused:?}"
+    );
 }

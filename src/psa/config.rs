@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::outbound::Transport;
 use crate::secret::Secret;
 use crate::units::{Size, Span};
 
@@ -18,6 +19,15 @@ pub struct PsaConfig {
     pub kind: String,
     /// Where the PSA's REST API is: `https://psa.example.com`, with a path prefix where it has one.
     pub url: String,
+    /// PEM certificates that vouch for the PSA beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that the PSA may ask of us: its chain in PEM, and the key of its first certificate.
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
+    /// The name that the PSA's certificate must have, where that is not the URL's host.
+    pub server_name: Option<String>,
+    /// The unix socket that the PSA listens on; `url` then gives `http`, Host and path prefix only.
+    pub unix_socket: Option<PathBuf>,
     /// The tenant's UUID in the PSA; travels as `x-tenant-id` where it is set.
     pub tenant: String,
     /// Where keys come from: `postgres` (minted in the PSA's database), `static`
@@ -56,6 +66,11 @@ impl Default for PsaConfig {
         Self {
             kind: "alga".to_owned(),
             url: String::new(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            server_name: None,
+            unix_socket: None,
             tenant: String::new(),
             keys: "postgres".to_owned(),
             key_ttl: Span::seconds(300),
@@ -77,13 +92,26 @@ impl Default for PsaConfig {
 const KEY_TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(900);
 
 impl PsaConfig {
+    /// The way to the PSA.
+    pub fn transport(&self) -> Transport {
+        Transport {
+            ca_file: self.ca_file.clone(),
+            client_cert_file: self.client_cert_file.clone(),
+            client_key_file: self.client_key_file.clone(),
+            server_name: self.server_name.clone(),
+            unix_socket: self.unix_socket.clone(),
+        }
+    }
+
     /// All that is wrong, as (key within the section, what to do about it).
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         let mut say = |key: &str, message: String| found.push((key.to_owned(), message));
-        if let Err(message) = base_url(&self.url) {
-            say("url", message);
+        match base_url(&self.url) {
+            Err(message) => say("url", message),
+            Ok(url) => found.extend(self.transport().problems(&url)),
         }
+        let mut say = |key: &str, message: String| found.push((key.to_owned(), message));
         if !self.demo_url.is_empty()
             && let Err(message) = base_url(&self.demo_url)
         {
@@ -170,6 +198,8 @@ mod tests {
         assert_eq!(bad(|c| c.url = "ftp://psa".into()), ["url"]);
         assert_eq!(bad(|c| c.url = "https://a:b@psa".into()), ["url"]);
         assert_eq!(bad(|c| c.url = "https://psa/?a=b".into()), ["url"]);
+        assert_eq!(bad(|c| c.client_cert_file = Some("tls.crt".into())), ["client_key_file"]);
+        assert_eq!(bad(|c| c.unix_socket = Some("/run/psa.sock".into())), ["unix_socket"]);
         assert_eq!(bad(|c| c.kind = "other".into()), ["kind"]);
         assert_eq!(bad(|c| c.keys = "vault".into()), ["keys"]);
         assert_eq!(bad(|c| c.tenant = "acme".into()), ["tenant"]);

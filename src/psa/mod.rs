@@ -30,6 +30,9 @@ pub enum PsaError {
     /// The request was sent and no whole answer came: what happened there is unknown.
     #[error("the PSA did not finish its answer: {0}")]
     Interrupted(String),
+    /// The request was sent and what came back is not HTTP/1.1: what happened there is unknown.
+    #[error("what the PSA sent is no valid HTTP answer: {0}")]
+    Malformed(String),
     /// The answer is larger than `limit` bytes (`psa.max_response`) and was not read. Its `status`,
     /// where known, says what happened: with a 2xx the call was carried out.
     #[error("the PSA's answer is larger than {limit} bytes")]
@@ -77,6 +80,12 @@ pub trait Psa: Send + Sync {
 
     /// Whether the PSA can be reached at all: any HTTP answer will do. Sends no key.
     async fn probe(&self) -> Result<(), PsaError>;
+
+    /// Reads certificates and keys for the way there again. Calls under way end as they began.
+    ///
+    /// # Errors
+    /// [`PsaError::Misconfigured`] where a file cannot be used; what was in use stays in use.
+    fn reload(&self) -> Result<(), PsaError>;
 }
 
 /// Why there is no key, or a directory change was not made. Texts name no key.

@@ -54,13 +54,28 @@ pub struct RestRequest {
     pub body: Option<Vec<u8>>,
 }
 
-/// What came back: the parts of a response that a tool result is made of.
+/// Where a redirect leads, in words that are safe to show: a path or query may hold a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Another path of the server that was asked.
+    SameServer,
+    /// Scheme and authority of another one.
+    Server(String),
+    /// Nothing that can be read as an address of the web.
+    Unnamed,
+}
+
+/// What came back: the parts of a response that a tool result is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestResponse {
     pub status: u16,
     pub content_type: Option<String>,
     /// The `Retry-After` header as it was sent (RFC 9110 10.2.3): seconds or a date.
     pub retry_after: Option<String>,
+    /// The `Content-Encoding` (RFC 9110 8.4) where there is any but `identity`; `body` is still coded.
+    pub coding: Option<String>,
+    /// For a redirect that names a location.
+    pub redirect: Option<Destination>,
     pub body: Bytes,
 }
 

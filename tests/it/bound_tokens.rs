@@ -57,7 +57,7 @@ impl Door {
         let metrics = Arc::new(Metrics::new());
         let networks = vec!["127.0.0.0/8".parse().unwrap()];
         let config = IdpConfig { allow_private_networks: networks, ..IdpConfig::default() };
-        let idp = idp::open(&config, metrics.clone(), Clock::System).unwrap();
+        let idp = idp::open(&config, Default::default(), metrics.clone(), Clock::System).unwrap();
         let authenticator = Authenticator::new(idp, roster, Clock::System, metrics.clone());
         Self { issuer, authenticator, metrics, store, _folder: folder }
     }

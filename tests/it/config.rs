@@ -441,6 +441,59 @@ fn tls_files_come_in_pairs_that_belong_together() {
 }
 
 #[test]
+fn the_ways_to_the_psa_and_to_issuers_are_checked_file_by_file() {
+    let pair = || rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap();
+    let (good, other) = (pair(), pair());
+    let world = World::with("");
+    let cert = world.file("cert.pem", &good.cert.pem()).display().to_string();
+    let key = world.file("key.pem", &good.signing_key.serialize_pem()).display().to_string();
+    let wrong = world.file("wrong.pem", &other.signing_key.serialize_pem()).display().to_string();
+    for (at, section) in
+        [("psa", "[psa]\n"), ("issuers[0]", "[[issuers]]\nissuer = \"https://login.example.com\"\n")]
+    {
+        let way = |lines: String| World::with(&format!("{section}{lines}"));
+        let client =
+            |cert: &str, key: &str| way(format!("client_cert_file = {cert:?}\nclient_key_file = {key:?}\n"));
+        assert!(client(&cert, &key).load().is_ok());
+        assert!(way(format!("ca_file = {cert:?}\nserver_name = \"psa.internal\"")).load().is_ok());
+        for (world, start) in [
+            (client(&cert, &wrong), format!("{at}.client_key_file: does not go with {at}.client_cert_file")),
+            (client(&cert, &cert), format!("{at}.client_key_file: holds no unencrypted private key")),
+            (client("/nowhere", &key), format!("{at}.client_cert_file: cannot be read")),
+            (way(format!("client_cert_file = {cert:?}")), format!("{at}.client_key_file: is missing")),
+            (way(format!("ca_file = {key:?}")), format!("{at}.ca_file: holds no certificate")),
+            (way("server_name = \"a b\"".to_owned()), format!("{at}.server_name: is neither")),
+        ] {
+            let problems = world.problems();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with(&format!("sidegate.toml: {start}")), "{start}: {problems:?}");
+        }
+    }
+}
+
+#[test]
+fn a_unix_socket_goes_with_plain_http_and_a_folder_that_is_there() {
+    let world = |lines: &str| World::with(&format!("[psa]\n{lines}"));
+    let plain = |world: World| world.env("SIDEGATE__PSA__URL", "http://psa.internal");
+    assert!(plain(world("unix_socket = \"/tmp/psa.sock\"")).load().is_ok());
+    for (world, start) in [
+        (
+            world("unix_socket = \"/tmp/psa.sock\""),
+            "psa.unix_socket: goes with a URL that begins with http://",
+        ),
+        (
+            plain(world("unix_socket = \"/nowhere/psa.sock\"")),
+            "psa.unix_socket: the folder /nowhere does not",
+        ),
+        (plain(world("server_name = \"psa\"")), "psa.server_name: has no effect"),
+    ] {
+        let problems = world.problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(start), "{problems:?}");
+    }
+}
+
+#[test]
 fn the_public_url_and_the_path_are_plain() {
     for (url, said) in [
         ("mcp.example.com", "must be an absolute URL"),

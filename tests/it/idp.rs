@@ -1,5 +1,7 @@
 //! The door to identity providers against a small issuer on loopback. Time is a clock that the test moves.
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +21,7 @@ use sidegate::identity::token::{Peeked, peek};
 use sidegate::identity::trust::TrustedIssuer;
 use sidegate::idp::{self, Idp, IdpConfig, IdpError, KeySet};
 use sidegate::metrics::Metrics;
+use sidegate::outbound::Transport;
 use sidegate::units::Span;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -159,7 +162,11 @@ fn config() -> IdpConfig {
 fn world(config: IdpConfig) -> World {
     let clock = Clock::manual(1_800_000_000_000);
     let metrics = Arc::new(Metrics::new());
-    World { door: idp::open(&config, metrics.clone(), clock.clone()).unwrap(), clock, metrics }
+    World {
+        door: idp::open(&config, BTreeMap::new(), metrics.clone(), clock.clone()).unwrap(),
+        clock,
+        metrics,
+    }
 }
 
 impl World {
@@ -423,4 +430,74 @@ async fn an_issuer_cannot_point_its_keys_at_an_address_that_is_out_of_reach() {
         let named = matches!(refused, IdpError::Unavailable { .. } | IdpError::Address(_));
         assert!(named && refused.to_string().contains(target), "{refused}");
     }
+}
+
+/// A key set behind TLS, under the name `idp.internal`, and the PEM of its certificate.
+fn behind_tls() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["idp.internal".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let body = keys(&["k1"]).to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut stream = rustls::StreamOwned::new(session, stream.unwrap());
+            if stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                let length = body.len();
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+                let _ = stream.write_all((head + &body).as_bytes());
+            }
+        }
+    });
+    (url, made.cert.pem())
+}
+
+#[tokio::test]
+async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges_it() {
+    let (url, pem) = behind_tls();
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(ca.path(), pem).unwrap();
+    let named = Transport { server_name: Some("idp.internal".to_owned()), ..Transport::default() };
+    let own = Transport { ca_file: Some(ca.path().to_owned()), ..named.clone() };
+    let for_all = IdpConfig { ca_file: own.ca_file.clone(), ..config() };
+    let trusted = TrustedIssuer {
+        issuer: url.clone(),
+        jwks_uri: Some(format!("{url}/jwks")),
+        audiences: vec![],
+        subject_claim: "sub".into(),
+        max_age: None,
+        leeway: 30,
+        required_scopes: Default::default(),
+        require_bound_tokens: false,
+    };
+    let door = |config: &IdpConfig, at: &str, way: &Transport| {
+        let ways = BTreeMap::from([(at.to_owned(), way.clone())]);
+        idp::open(config, ways, Arc::new(Metrics::new()), Clock::System).unwrap()
+    };
+    let reached = |door: Arc<dyn Idp>| {
+        let trusted = trusted.clone();
+        async move { door.probe(&trusted).await }
+    };
+    let good = door(&config(), &url, &own);
+    assert_eq!(good.reload(), Ok(()));
+    assert_eq!(reached(good.clone()).await.unwrap().keys, 1);
+    assert_eq!(reached(door(&for_all, &url, &named)).await.unwrap().keys, 1, "idp.ca_file is the default");
+    assert!(reached(door(&config(), &url, &named)).await.is_err(), "nobody vouches for it");
+    assert!(reached(door(&config(), "https://other.example", &own)).await.is_err(), "another's way");
+    let strict = IdpConfig { allow_private_networks: vec![], ..config() };
+    let socket = Transport { unix_socket: Some("/tmp/idp.sock".into()), ..own };
+    assert!(reached(door(&strict, &url, &socket)).await.is_err(), "no way round the guard");
+    std::fs::write(ca.path(), "not a certificate").unwrap();
+    assert!(matches!(good.reload(), Err(IdpError::Setup(_))));
+    assert_eq!(reached(good).await.unwrap().keys, 1, "what was in use stays");
 }

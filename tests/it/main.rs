@@ -19,6 +19,7 @@ mod keys_demo;
 mod keys_postgres;
 mod keys_static;
 mod limits;
+mod misbehaving;
 mod operations;
 mod psa_rest;
 mod records;

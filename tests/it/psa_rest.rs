@@ -8,7 +8,7 @@ use sidegate::psa::{self, CatalogCredential, Credential, PsaConfig, PsaDoor, Psa
 use sidegate::tool::rewrite::CallArgs;
 use sidegate::units::{Size, Span};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::keys_static;
 use crate::support::alga::principal;
@@ -77,6 +77,29 @@ async fn a_read_carries_exactly_the_declared_headers() {
     ];
     expected.sort();
     assert_eq!(headers(&seen[0]), expected);
+}
+
+#[tokio::test]
+async fn a_psa_on_a_unix_socket_is_asked_there_and_its_url_gives_host_and_prefix() {
+    let server = Server::new(vec![ok()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("psa.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let behind = server.url.strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(&behind).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let world = World::with("http://psa.internal/app", |config| config.unix_socket = Some(socket)).await;
+    assert!(matches!(world.write().await, Ok(SendOutcome::Answered(said)) if said.status == 200));
+    let seen = server.seen();
+    assert!(seen[0].starts_with("POST /app/api/v1/tickets HTTP/1.1\r\n"), "{}", seen[0]);
+    assert!(headers(&seen[0]).contains(&"host: psa.internal".to_owned()), "{}", seen[0]);
+    assert_eq!(world.door.psa.probe().await, Ok(()));
+    assert_eq!(world.door.psa.reload(), Ok(()));
+    world.read().await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::super::config::PsaConfig;
 use super::super::{Credential, Psa, PsaError, SendOutcome};
@@ -15,7 +16,7 @@ use crate::outbound::{Guard, Limits, Outbound, OutboundError};
 use crate::policy::Permit;
 use crate::tool::effect::Effect;
 use crate::tool::headers::never;
-use crate::tool::rest::{RestRequest, RestResponse, Verb};
+use crate::tool::rest::{Destination, RestRequest, RestResponse, Verb};
 
 const REGISTRY: &str = "/api/v1/meta/mcp-registry";
 const HEALTH: &str = "/api/v1/meta/health";
@@ -34,7 +35,7 @@ pub(super) struct Rest {
     host: HeaderValue,
     tenant: Option<HeaderValue>,
     calls: Outbound,
-    /// A client of its own, since only the registry may be this large.
+    /// The same client; only the registry may be this large.
     registry: Outbound,
     timeout: Duration,
     max_response: usize,
@@ -53,17 +54,15 @@ impl Rest {
             ),
         };
         let timeout = config.timeout.0;
-        let client = |body| {
-            let limits = Limits { deadline: timeout, connect: CONNECT.min(timeout), body };
-            Outbound::new(Guard::operator_chosen(), limits)
-                .map_err(|error| PsaError::Misconfigured(format!("the client for the PSA: {error}")))
-        };
+        let limits = Limits { deadline: timeout, connect: CONNECT.min(timeout), body: config.max_response.0 };
+        let calls =
+            Outbound::open(Guard::operator_chosen(), limits, config.transport()).map_err(no_client)?;
         Ok(Self {
             base: base.to_owned(),
             host,
             tenant,
-            calls: client(config.max_response.0)?,
-            registry: client(REGISTRY_MAX)?,
+            registry: calls.reading(REGISTRY_MAX),
+            calls,
             timeout,
             max_response: config.max_response.0,
         })
@@ -125,14 +124,14 @@ impl Psa for Rest {
         let bound = permit.bound();
         let request = self.request(bound.request(), Some(credential), Some(request_id))?;
         let repeatable = bound.effect() == Effect::Read && bound.request().verb == Verb::Get;
-        let started = Instant::now();
+        let (started, deadline) = (Instant::now(), deadline.min(self.timeout));
         let answer = at_most_twice(repeatable, || {
             let left = deadline.saturating_sub(started.elapsed());
             self.calls.send_within(request.clone(), left)
         })
         .await
         .map_err(|error| gave_no_answer(error, self.max_response))?;
-        let answer = kept(answer);
+        let answer = kept(answer, &self.base);
         Ok(if answer.status == 401 {
             SendOutcome::KeyRefused(permit, answer)
         } else {
@@ -171,6 +170,14 @@ impl Psa for Rest {
             Err(error) => Err(gave_no_answer(error, self.max_response)),
         }
     }
+
+    fn reload(&self) -> Result<(), PsaError> {
+        self.calls.reload().map_err(no_client)
+    }
+}
+
+fn no_client(error: OutboundError) -> PsaError {
+    PsaError::Misconfigured(format!("the client for the PSA: {error}"))
 }
 
 fn get(target: &str) -> RestRequest {
@@ -215,21 +222,41 @@ fn gave_no_answer(error: OutboundError, limit: usize) -> PsaError {
         OutboundError::Forbidden { .. } | OutboundError::Invalid(_) => {
             PsaError::Misconfigured(format!("psa.url: {error}"))
         }
+        OutboundError::Malformed { why } => PsaError::Malformed(why),
         other if unsent => PsaError::Unavailable(other.to_string()),
         other => PsaError::Interrupted(other.to_string()),
     }
 }
 
 /// What an agent may learn of an answer: no cookie, no header of the PSA's edge.
-fn kept(answer: http::Response<Bytes>) -> RestResponse {
-    let text = |name: HeaderName| {
-        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
-    };
+fn kept(answer: http::Response<Bytes>, base: &str) -> RestResponse {
+    let headers = answer.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    // What cannot be read as text is no coding that was asked for either.
+    let codings: Vec<_> = codings.map(|value| value.to_str().unwrap_or("unknown").trim()).collect();
+    let plain = |coding: &&str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    let location = headers.get(header::LOCATION).filter(|_| answer.status().is_redirection());
     RestResponse {
         status: answer.status().as_u16(),
         content_type: text(header::CONTENT_TYPE),
         retry_after: text(header::RETRY_AFTER),
+        coding: (!codings.iter().all(plain)).then(|| codings.join(", ")),
+        redirect: location.map(|location| destination(location, base)),
         body: answer.into_body(),
+    }
+}
+
+/// Where `location` leads from `base` (RFC 9110 10.2.2), without its path and query.
+fn destination(location: &HeaderValue, base: &str) -> Destination {
+    let from = Url::parse(base).ok();
+    let to = location.to_str().ok().and_then(|location| from.as_ref()?.join(location).ok());
+    match (from, to) {
+        (Some(from), Some(to)) if from.origin() == to.origin() => Destination::SameServer,
+        (_, Some(to)) if matches!(to.scheme(), "http" | "https") => {
+            Destination::Server(to.origin().ascii_serialization())
+        }
+        _ => Destination::Unnamed,
     }
 }
 
@@ -313,9 +340,36 @@ mod tests {
             .header("set-cookie", "a=b")
             .body(Bytes::from_static(b"{}"))
             .unwrap();
-        let kept = kept(answer);
+        let kept = kept(answer, "http://psa.example");
         assert_eq!((kept.status, &kept.body[..]), (429, &b"{}"[..]));
         assert_eq!(kept.content_type.as_deref(), Some("application/json"));
         assert_eq!(kept.retry_after.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn a_redirect_is_known_by_its_server_and_a_coding_by_its_name() {
+        let to =
+            |location: &str| destination(&HeaderValue::from_str(location).unwrap(), "http://psa.example/app");
+        for location in ["/signin?token=s3cret", "http://psa.example:80/x", "x", "?a=b"] {
+            assert_eq!(to(location), Destination::SameServer, "{location}");
+        }
+        for (location, server) in [
+            ("https://psa.example/api?key=s3cret", "https://psa.example"),
+            ("//user:s3cret@login.example:8080/s3cret#s3cret", "http://login.example:8080"),
+        ] {
+            assert_eq!(to(location), Destination::Server(server.to_owned()));
+        }
+        for location in ["javascript:s3cret", "http://[s3cret/", "data:,s3cret"] {
+            assert_eq!(to(location), Destination::Unnamed, "{location}");
+        }
+        let coded = |coding: &str| {
+            let answer = http::Response::builder().header("content-encoding", coding).body(Bytes::new());
+            kept(answer.unwrap(), "http://psa.example").coding
+        };
+        assert_eq!((coded("Identity"), coded("")), (None, None));
+        assert_eq!(
+            (coded("gzip").as_deref(), coded("identity, br").as_deref()),
+            (Some("gzip"), Some("identity, br"))
+        );
     }
 }

@@ -9,6 +9,7 @@ pub mod permit;
 pub mod plan;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod scripted;
 pub mod tap;
 pub mod tls;

@@ -1,0 +1,163 @@
+//! From what the PSA answered to what the agent is told: data, or a clear error with a remedy.
+//!
+//! Never shows a page, nor bytes as text. Knows nothing of the request.
+
+mod body;
+mod errors;
+mod json;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use self::body::Body;
+use super::rest::{Destination, RestResponse};
+use super::schema::Complaint;
+use super::text::{clean, excerpt};
+
+/// What a tool call comes to.
+#[derive(Clone, Debug)]
+pub struct ToolResult {
+    pub text: String,
+    /// Always an object where there is one; then the text is the same compact JSON.
+    pub structured: Option<Box<RawValue>>,
+    pub is_error: bool,
+}
+
+impl ToolResult {
+    /// An error in words.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { text: text.into(), structured: None, is_error: true }
+    }
+
+    /// A result: compact JSON as text, and the value itself where it is an object.
+    pub fn json(value: Value) -> Self {
+        let text = value.to_string();
+        match value {
+            Value::Object(_) => Self::object(text),
+            _ => Self { text, structured: None, is_error: false },
+        }
+    }
+
+    /// A result whose text is a JSON object. The PSA's data stays as it is written: on the path of
+    /// every call it is checked and copied, never built up and written again.
+    fn object(text: String) -> Self {
+        Self { structured: RawValue::from_string(text.clone()).ok(), text, is_error: false }
+    }
+
+    /// An error that lists everything that is wrong with the arguments.
+    pub fn complaints(subject: &str, complaints: &[Complaint]) -> Self {
+        let list: String = complaints.iter().map(|complaint| format!("\n- {complaint}")).collect();
+        Self::error(format!("{subject} was not called, because its arguments are not valid:{list}"))
+    }
+
+    fn failed(value: Value) -> Self {
+        Self { is_error: true, ..Self::json(value) }
+    }
+}
+
+/// The largest binary body that is handed on, in base64; a larger one is described.
+pub const INLINE_BINARY: usize = 64 << 10;
+
+/// Shapes a response: 2xx that can be read into `{"status","ok":true,"data"}`, where a binary body
+/// is `"data":null` with a `note` and, up to [`INLINE_BINARY`], its `base64`; everything else into an
+/// error result `{"status","ok":false,"error","remedy","retryAfter"?}`.
+pub fn shape(response: &RestResponse) -> ToolResult {
+    match response.status {
+        200..=299 => success(response),
+        300..=399 => redirected(response),
+        _ => refused(response),
+    }
+}
+
+fn success(response: &RestResponse) -> ToolResult {
+    let status = response.status;
+    let done = |data: Value| ToolResult::json(json!({"status": status, "ok": true, "data": data}));
+    match body::read(response) {
+        Body::Empty => done(Value::Null),
+        Body::Json(data) => ToolResult::object(format!(r#"{{"status":{status},"ok":true,"data":{data}}}"#)),
+        Body::Text(text) => done(Value::String(clean(&text))),
+        Body::Binary(kind) => {
+            let bytes = response.body.len();
+            let mut result = json!({"status": status, "ok": true, "data": null});
+            result["note"] = match bytes <= INLINE_BINARY {
+                true => {
+                    result["base64"] = BASE64.encode(&response.body).into();
+                    format!("binary body, {kind}, {bytes} bytes, in base64").into()
+                }
+                false => format!("binary body, {kind}, {bytes} bytes, not shown").into(),
+            };
+            ToolResult::json(result)
+        }
+        Body::Page => failure(
+            response,
+            format!("an HTML page of {} bytes instead of data, not shown", response.body.len()).into(),
+            "Such a page is often a sign-in or a placeholder, so that the call was probably not carried out: look before you call again. Tell the administrator to check psa.url.".into(),
+        ),
+        Body::Unreadable { why, start } => unreadable(response, &why, start),
+    }
+}
+
+/// A 2xx that cannot be read: the call was carried out, and must not be repeated blindly.
+fn unreadable(response: &RestResponse, why: &str, start: Option<String>) -> ToolResult {
+    let mut error = format!("the answer of {} bytes cannot be read: {why}", response.body.len());
+    if let Some(start) = start {
+        error += &format!("; it begins: {start}");
+    }
+    let remedy = "The PSA reported success, so that a change, if this was to be one, was probably made: look before you call again. Tell the administrator.";
+    failure(response, Value::String(error), remedy.into())
+}
+
+fn redirected(response: &RestResponse) -> ToolResult {
+    let (whither, remedy) = match &response.redirect {
+        Some(Destination::SameServer) => (
+            " to another path of the same server".to_owned(),
+            "It is often the sign-in page, or the API is under another path.",
+        ),
+        Some(Destination::Server(origin)) => {
+            (format!(" to {}", excerpt(origin, 300)), "The PSA's address may have changed.")
+        }
+        Some(Destination::Unnamed) => {
+            (" to an address that is none".to_owned(), "The PSA may be misconfigured.")
+        }
+        None => (String::new(), "It does not say where."),
+    };
+    let remedy = format!(
+        "The call was not carried out, and redirects are not followed. {remedy} Use another endpoint, or tell the administrator to set psa.url to the PSA's final address."
+    );
+    failure(response, format!("redirected{whither}, not followed").into(), remedy)
+}
+
+fn refused(response: &RestResponse) -> ToolResult {
+    let body = body::read(response);
+    let is_page = matches!(body, Body::Page);
+    let error = errors::said(response, body);
+    let wait = retry_after(response, &error);
+    let remedy = errors::remedy(response.status, &error, wait.as_ref(), is_page);
+    failure(response, error, remedy)
+}
+
+fn failure(response: &RestResponse, error: Value, remedy: String) -> ToolResult {
+    let mut result = Map::new();
+    result.insert("status".into(), response.status.into());
+    result.insert("ok".into(), false.into());
+    if let Some(wait) = retry_after(response, &error) {
+        result.insert("retryAfter".into(), wait);
+    }
+    result.insert("error".into(), error);
+    result.insert("remedy".into(), remedy.into());
+    ToolResult::failed(Value::Object(result))
+}
+
+/// Seconds as a number, a date as text; for lack of the header, what the error object says.
+fn retry_after(response: &RestResponse, error: &Value) -> Option<Value> {
+    if let Some(sent) = response.retry_after.as_deref().map(str::trim).filter(|sent| !sent.is_empty()) {
+        return Some(sent.parse::<u32>().map_or_else(|_| excerpt(sent, 40).into(), Value::from));
+    }
+    let millis = error.pointer("/details/retry_after_ms").and_then(Value::as_u64)?;
+    (response.status == 429).then(|| millis.div_ceil(1_000).into())
+}
+
+#[cfg(test)]
+mod tests;
