@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
-use crate::edge::Door;
 use crate::edge::ops::Ops;
+use crate::edge::{Door, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster};
 use crate::identity::metadata::Resource;
@@ -96,6 +96,18 @@ pub fn resource(config: &Config) -> Resource {
         format!("{scheme}://{}", config.server.listen.first().map_or("localhost", String::as_str))
     });
     Resource::new(&base, &config.server.mcp_path)
+}
+
+/// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
+fn web_server(config: &Config) -> Result<Upstream, AppError> {
+    let url = url::Url::parse(&config.psa.url).map_err(|error| AppError(format!("psa.url: {error}")))?;
+    let host = url.host_str().unwrap_or_default();
+    Ok(Upstream {
+        tls: url.scheme() == "https",
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port: url.port_or_known_default().unwrap_or(80),
+        ..Upstream::default()
+    })
 }
 
 impl App {
@@ -191,7 +203,10 @@ impl App {
         background.spawn(self.credentials.clone().follow());
         background.spawn(self.credentials.clone().sweep(SWEEP));
         background.spawn(self.catalogue.clone().follow(self.config.psa.catalog_refresh.0));
-        let mut door = self.sockets.door.serve(&self.config.server, self.gate.clone()).map_err(AppError)?;
+        let through = Through::open(&self.config.passthrough, web_server(&self.config)?)
+            .map_err(|message| AppError(format!("passthrough: {message}")))?;
+        let mut door =
+            self.sockets.door.serve(&self.config.server, self.gate.clone(), through).map_err(AppError)?;
         self.sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
         let ops = Ops::new(self.gate.clone());

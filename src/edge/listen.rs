@@ -18,9 +18,10 @@ use pingora::services::Service as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::proxy::{Bounds, InFlight, Proxy};
+use super::in_flight::InFlight;
+use super::proxy::{Bounds, Proxy};
 use super::route::Routes;
-use super::{ServerConfig, tls};
+use super::{ServerConfig, Through, tls};
 use crate::gate::Gate;
 
 /// HTTP/2 connections without a stream are closed after this; pingora has no limit of its own.
@@ -42,6 +43,7 @@ pub struct Listening {
     stop: watch::Sender<bool>,
     service: JoinHandle<()>,
     in_flight: Arc<InFlight>,
+    passing: Option<Arc<InFlight>>,
 }
 
 impl Door {
@@ -67,18 +69,24 @@ impl Door {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Serves `gate`; must be called on a tokio runtime.
+    /// Serves `gate`, and `through` beside it; must be called on a tokio runtime.
     ///
     /// # Errors
     /// Certificates that cannot be used, in words. Nothing is served then.
-    pub fn serve(self, config: &ServerConfig, gate: Arc<Gate>) -> Result<Listening, String> {
+    pub fn serve(
+        self,
+        config: &ServerConfig,
+        gate: Arc<Gate>,
+        through: Option<Through>,
+    ) -> Result<Listening, String> {
         let certified = match (&config.tls_cert_file, &config.tls_key_file) {
             (Some(cert), Some(key)) => Some((cert, key)),
             _ => None,
         };
         let in_flight = Arc::new(InFlight::default());
+        let passing = through.as_ref().map(Through::in_flight);
         let proxy = Proxy {
-            routes: Routes::new(&config.mcp_path, gate.metadata_paths()),
+            routes: Routes::new(&config.mcp_path, gate.metadata_paths(), through.is_some()),
             gate,
             bounds: Bounds {
                 max_body: config.max_body.0,
@@ -86,6 +94,7 @@ impl Door {
                 max_in_flight: config.max_in_flight,
             },
             in_flight: in_flight.clone(),
+            through,
         };
         let mut service = pingora::proxy::http_proxy_service(&Arc::new(ServerConf::default()), proxy);
         if let Some(http) = service.app_logic_mut() {
@@ -109,14 +118,14 @@ impl Door {
         let (stop, stopped) = watch::channel(false);
         let fds = Arc::new(Mutex::new(fds));
         let service = tokio::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
-        Ok(Listening { stop, service, in_flight })
+        Ok(Listening { stop, service, in_flight, passing })
     }
 }
 
 impl Listening {
-    /// Requests being worked on.
+    /// Requests being worked on, without streams, which do not end by themselves.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.count()
+        self.in_flight.count() + self.passing.as_ref().map_or(0, |passing| passing.count())
     }
 
     /// Closes the listeners; requests in flight go on.

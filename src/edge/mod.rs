@@ -1,12 +1,15 @@
-//! Where bytes come in: pingora for the MCP endpoint, a small listener for operators.
+//! Where bytes come in: pingora for the MCP endpoint and for what passes through to the PSA, a
+//! small listener for operators.
 //!
 //! Translates between HTTP and the gate, and decides nothing.
 
 mod body;
+mod in_flight;
 mod listen;
 pub mod ops;
 mod proxy;
 mod route;
+mod through;
 pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use listen::{Door, Listening};
+pub use through::{PassthroughConfig, Through, Upstream};
 
 use crate::units::{Size, Span};
 

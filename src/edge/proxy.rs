@@ -1,20 +1,25 @@
-//! The one file with pingora's phases. Every request is answered in the first of them:
-//! rewriting in the later ones costs more and breaks on large bodies and empty answers.
+//! The one file with pingora's phases. What is ours is answered in the first of them: rewriting
+//! in the later ones costs more and breaks on large bodies and empty answers. The later ones
+//! serve what passes through to the PSA, unchanged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::ErrorType;
-use pingora::proxy::{ProxyHttp, Session};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 use tokio_util::sync::CancellationToken;
 
 use super::body;
+use super::in_flight::InFlight;
 use super::route::{Route, Routes};
+use super::through::{self, Failure, Forwarding, Passage, Through};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
+use crate::identity::stray;
 
 /// How long a client may take to accept a piece of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,43 +32,14 @@ pub struct Bounds {
     pub max_in_flight: usize,
 }
 
-/// Requests being worked on: counted for the bound and for the drain.
-#[derive(Default)]
-pub struct InFlight {
-    count: AtomicUsize,
-    closing: AtomicBool,
-}
-
-impl InFlight {
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// From now on no connection is kept for another request.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    fn enter(self: &Arc<Self>, most: usize) -> Option<Entered> {
-        let entered = Entered(self.clone());
-        (self.count.fetch_add(1, Ordering::AcqRel) < most).then_some(entered)
-    }
-}
-
-struct Entered(Arc<InFlight>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// What pingora serves.
 pub struct Proxy {
     pub gate: Arc<Gate>,
     pub routes: Routes,
     pub bounds: Bounds,
     pub in_flight: Arc<InFlight>,
+    /// The way to the PSA's own web server, where it is open.
+    pub through: Option<Through>,
 }
 
 impl Proxy {
@@ -82,7 +58,7 @@ impl Proxy {
             Ok(bytes) => self.answer(session, admitted, bytes).await,
             Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
         };
-        if self.in_flight.closing.load(Ordering::Acquire) {
+        if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
         body::write(session, outgoing).await
@@ -132,18 +108,70 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// Lets a request through to the PSA, or answers it.
+    async fn pass(&self, session: &mut Session) -> pingora::Result<Option<Passage>> {
+        let entered = self.entered(session).await;
+        match entered {
+            Ok(passage) => {
+                let client = session.as_downstream_mut();
+                client.set_read_timeout(Some(passage.silence));
+                client.set_write_timeout(Some(passage.silence));
+                Ok(Some(passage))
+            }
+            Err(refusal) => {
+                self.gate.passed(None, true);
+                body::refuse(session, &refusal).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn entered(&self, session: &Session) -> Result<Passage, Refusal> {
+        let request = session.req_header();
+        let approach = Approach { scheme: scheme(session), host: host(session), origin: None };
+        let mut named = stray::issuers(request.raw_path());
+        named.extend(through::bearers(&request.headers).flat_map(stray::issuers));
+        self.gate.pass(approach, &named).await?;
+        let through = self.through.as_ref();
+        through.and_then(|through| through.enter(request, forwarding(session))).ok_or(Refusal::Busy)
+    }
+
+    async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
+        self.gate.passed(None, true);
+        session.set_keepalive(None);
+        body::respond(session, failure.status, &[], Bytes::from(failure.body())).await
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
-    type CTX = ();
+    /// Only what passes through has one.
+    type CTX = Option<Passage>;
 
-    fn new_ctx(&self) {}
+    fn new_ctx(&self) -> Self::CTX {
+        None
+    }
 
-    async fn request_filter(&self, session: &mut Session, _: &mut ()) -> pingora::Result<bool> {
+    fn init_downstream_modules(&self, _: &mut HttpModules) {
+        // None: pingora's own would compress.
+    }
+
+    async fn request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> pingora::Result<bool> {
         session.as_downstream_mut().set_write_timeout(Some(WRITE_TIMEOUT));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
-        match self.routes.of(session.req_header().uri.path()) {
+        let request = session.req_header();
+        match self.routes.of(request.uri.path(), request.raw_path()) {
             Route::Mcp => self.mcp(session).await?,
             Route::Metadata => self.metadata(session).await?,
+            Route::Through => match through::unfit(request) {
+                Some(failure) => self.keep_out(session, failure).await?,
+                None => {
+                    *passage = self.pass(session).await?;
+                    return Ok(passage.is_none());
+                }
+            },
+            Route::Unclear(remedy) => self.keep_out(session, Failure::unclear(remedy)).await?,
             Route::Nothing => {
                 let body = Bytes::from_static(
                     br#"{"error":"not_found","error_description":"nothing is served here"}"#,
@@ -154,15 +182,125 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, _: &mut ()) -> pingora::Result<Box<HttpPeer>> {
-        // Unreachable while every request is answered above; if it ever is not, nothing is forwarded.
-        Err(pingora::Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"))
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        passage: &mut Self::CTX,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        let (Some(through), Some(passage)) = (&self.through, passage) else {
+            // Unreachable while all else is answered above; if it ever is not, nothing is forwarded.
+            return Err(Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"));
+        };
+        let peer = through.peers.peer(passage.silence).await;
+        peer.map(Box::new).map_err(|()| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        passage: &mut Self::CTX,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let (Some(through), Some(passage)) = (&self.through, passage) {
+            passage.failed += 1;
+            // Nothing was sent: any method may be tried at the next address.
+            error.set_retry(through.peers.failed(passage.failed));
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        passage: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        passage.as_ref().map_or(Ok(()), |passage| through::prepare(request, &passage.forwarding))
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        _: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        // An HTTP/2 body may end with an empty frame. pingora would write the end of the chunks for
+        // it and for the end of the stream: the second would begin the connection's next request.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        passage: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        let Some(passage) = passage else { return Ok(()) };
+        passage.answered(response);
+        through::present(response, session.req_header().version == http::Version::HTTP_10);
+        if self.in_flight.is_closing() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        _: &mut Self::CTX,
+        reused: bool,
+    ) -> Box<Error> {
+        // A kept connection may have ended under the request. pingora itself would also repeat PUT and DELETE.
+        if session.req_header().method.is_safe() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Self::CTX) -> FailToProxy {
+        let (etype, source) = (error.etype().as_str(), error.esource().as_str());
+        let failure = Failure::of(error).filter(|_| session.response_written().is_none());
+        match failure {
+            Some(failure) if failure.status >= 500 => tracing::warn!(etype, source, "passthrough failed"),
+            _ => tracing::debug!(etype, source, "passthrough ended early"),
+        }
+        // pingora keeps no connection after this.
+        session.set_keepalive(None);
+        if let Some(failure) = &failure {
+            let _ = body::respond(session, failure.status, &[], Bytes::from(failure.body())).await;
+        }
+        FailToProxy { error_code: failure.map_or(0, |failure| failure.status), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, passage: &mut Self::CTX) {
+        if let Some(passage) = passage.take() {
+            self.gate.passed(passage.status, false);
+        }
     }
 }
 
 fn scheme(session: &Session) -> &'static str {
     let encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     if encrypted { "https" } else { "http" }
+}
+
+/// Where a request comes from, for the PSA. The proxies before us that are listed belong here.
+fn forwarding(session: &Session) -> Forwarding {
+    let peer = session.client_addr().and_then(|address| address.as_inet());
+    Forwarding {
+        chain: peer.map(|peer| peer.ip().to_canonical()).into_iter().collect(),
+        scheme: scheme(session),
+        host: host(session).unwrap_or_default().to_owned(),
+    }
 }
 
 /// A header's values joined by commas; one that cannot be read is shown as U+FFFD.

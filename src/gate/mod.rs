@@ -229,6 +229,30 @@ impl Gate {
         Ok(self.parts.doorway.resource(approach).metadata(&issuers).to_string().into_bytes())
     }
 
+    /// Whether a request may pass through to the PSA: it speaks to a host of ours, and none of the
+    /// issuers that the tokens within it name is one of ours. Who else it is, the PSA judges.
+    pub async fn pass(&self, approach: Approach<'_>, issuers: &[String]) -> Result<(), Refusal> {
+        // A browser on the PSA's own pages sends an Origin, which is the PSA's affair.
+        let approach = Approach { origin: None, ..approach };
+        self.parts.doorway.check(approach).map_err(|_| Refusal::Host)?;
+        if issuers.is_empty() {
+            return Ok(());
+        }
+        let snapshot = self.parts.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
+        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+        let ours = |named: &String| snapshot.known_issuers.iter().any(|known| bare(known) == bare(named));
+        if issuers.iter().any(ours) {
+            let endpoint = self.parts.doorway.resource(approach).identifier().to_owned();
+            return Err(Refusal::AgentToken { endpoint });
+        }
+        Ok(())
+    }
+
+    /// Counts a request that passed through by the PSA's answer, or one that was refused.
+    pub fn passed(&self, status: Option<u16>, refused: bool) {
+        self.parts.metrics.passed(status, refused);
+    }
+
     /// The paths where the metadata is to be found.
     pub fn metadata_paths(&self) -> [String; 2] {
         metadata_paths(&self.parts.mcp_path)

@@ -6,6 +6,7 @@ mod fault;
 mod json;
 mod jwk;
 pub mod metadata;
+pub mod stray;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;
