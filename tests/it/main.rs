@@ -15,6 +15,7 @@ mod keys_demo;
 mod keys_postgres;
 mod keys_static;
 mod operations;
+mod passthrough;
 mod psa_rest;
 mod records;
 mod release_gate;

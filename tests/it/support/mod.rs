@@ -10,6 +10,7 @@ pub mod process;
 pub mod scripted;
 pub mod tls;
 pub mod wait;
+pub mod web;
 pub mod world;
 
 /// Installs the TLS provider, as `main` does first of all.

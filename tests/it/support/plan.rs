@@ -16,6 +16,8 @@ pub struct Plan<'a> {
     pub idp: &'a str,
     /// The lines of `[psa]` instead of the demo's.
     pub psa: Option<&'a str>,
+    /// The PSA's address where it is not the demo's, which still makes the keys.
+    pub psa_url: Option<&'a str>,
     /// Further text at the end.
     pub more: &'a str,
     /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
@@ -26,7 +28,16 @@ pub struct Plan<'a> {
 
 impl Default for Plan<'_> {
     fn default() -> Self {
-        Self { rows: standard_rows(), server: "", idp: "", psa: None, more: "", tls: false, trusted: None }
+        Self {
+            rows: standard_rows(),
+            server: "",
+            idp: "",
+            psa: None,
+            psa_url: None,
+            more: "",
+            tls: false,
+            trusted: None,
+        }
     }
 }
 
@@ -52,9 +63,10 @@ impl Trusted<'_> {
     }
 }
 
-fn demo_psa(psa: &DemoPsa) -> String {
+fn demo_psa(psa: &DemoPsa, url: Option<&str>) -> String {
     format!(
-        "url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
+        "url = \"{}\"\ndemo_url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
+        url.unwrap_or(&psa.url),
         psa.url,
         psa.tenant,
         psa.control_secret.expose(),
@@ -112,7 +124,7 @@ path = "{folder}/audit.jsonl"
 {more}
 "#,
             server = self.server,
-            psa = self.psa.map_or_else(|| demo_psa(psa), str::to_owned),
+            psa = self.psa.map_or_else(|| demo_psa(psa, self.psa_url), str::to_owned),
             idp = self.idp,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa),
             more = self.more,
