@@ -19,7 +19,6 @@ use super::in_flight::InFlight;
 use super::route::{Route, Routes};
 use super::through::{self, Failure, Forwarding, Passage, Through};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
-use crate::identity::stray;
 
 /// How long a client may take to accept a piece of an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -130,9 +129,7 @@ impl Proxy {
     async fn entered(&self, session: &Session) -> Result<Passage, Refusal> {
         let request = session.req_header();
         let approach = Approach { scheme: scheme(session), host: host(session), origin: None };
-        let mut named = stray::issuers(request.raw_path());
-        named.extend(through::bearers(&request.headers).flat_map(stray::issuers));
-        self.gate.pass(approach, &named).await?;
+        self.gate.pass(approach, &through::issuers(request)).await?;
         let through = self.through.as_ref();
         through.and_then(|through| through.enter(request, forwarding(session))).ok_or(Refusal::Busy)
     }
@@ -241,6 +238,9 @@ impl ProxyHttp for Proxy {
         passage: &mut Self::CTX,
     ) -> pingora::Result<()> {
         let Some(passage) = passage else { return Ok(()) };
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade nobody asked for").into_up());
+        }
         passage.answered(response);
         through::present(response, session.req_header().version == http::Version::HTTP_10);
         if self.in_flight.is_closing() {

@@ -18,11 +18,12 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use serde::{Deserialize, Serialize};
 
 pub use failure::Failure;
-pub use headers::{Forwarding, bearers, prepare, present};
+pub use headers::{Forwarding, prepare, present};
 pub use target::{Verdict, judge};
 pub use upstream::{Patience, Peers, Upstream};
 
 use super::in_flight::{Entered, InFlight};
+use crate::identity::stray;
 use crate::units::Span;
 
 /// The `[passthrough]` section.
@@ -155,6 +156,15 @@ fn asks_for_a_stream(request: &RequestHeader) -> bool {
             .any(|kind| begins(kind.trim_ascii(), b"text/event-stream"))
     };
     request.headers.contains_key(UPGRADE) || request.headers.get_all(ACCEPT).iter().any(accepts)
+}
+
+/// The issuers that tokens anywhere in a request name: in its target, and in its headers but for
+/// the cookies. Unverified.
+pub fn issuers(request: &RequestHeader) -> Vec<String> {
+    let (target, _) = target::plain(request.raw_path());
+    let mut named = stray::issuers(&target);
+    named.extend(headers::bearers(&request.headers).flat_map(stray::issuers));
+    named
 }
 
 /// What in a request keeps it from being passed on, whatever its target.

@@ -4,8 +4,6 @@
 //! decode, fold and cut once more. So the spelling is undone to the last layer and compared
 //! there, and what two readers could read differently is passed to neither.
 
-use std::borrow::Cow;
-
 /// What is thought of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -76,15 +74,21 @@ fn escapes_are_whole(path: &str) -> bool {
 
 /// `text` with all layers of percent-encoding undone; a `%` that escapes nothing stands for itself.
 fn undone(text: &str) -> Option<String> {
+    let (plain, whole) = plain(text.as_bytes());
+    String::from_utf8(plain).ok().filter(|_| whole)
+}
+
+/// `text` without its percent-encoding, and whether that was undone to the last layer.
+pub fn plain(text: &[u8]) -> (Vec<u8>, bool) {
     let mut text = text.to_owned();
     for _ in 0..LAYERS {
-        match percent_encoding::percent_decode_str(&text).decode_utf8().ok()? {
-            Cow::Borrowed(_) => return Some(text),
-            Cow::Owned(decoded) if decoded == text => return Some(text),
-            Cow::Owned(decoded) => text = decoded,
+        let decoded: Vec<u8> = percent_encoding::percent_decode(&text).collect();
+        if decoded == text {
+            return (text, true);
         }
+        text = decoded;
     }
-    None
+    (text, false)
 }
 
 /// The segments as the most forgiving reader sees them: folded, without parameters, extensions,

@@ -207,3 +207,139 @@ fn client_certificate(chain: &std::path::Path, key: &std::path::Path) -> Result<
     }
     Ok(CertKey::new(certificates.iter().map(|certificate| certificate.to_vec()).collect(), der))
 }
+
+#[cfg(test)]
+mod tests {
+    use pingora::connectors::http::Connector;
+    use pingora::upstreams::peer::Peer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience { connect: Duration::from_secs(5), idle: Duration::from_secs(5) };
+
+    fn at(address: SocketAddr) -> Upstream {
+        Upstream { host: address.ip().to_string(), port: address.port(), ..Upstream::default() }
+    }
+
+    /// Serves one TLS connection under a certificate for `localhost`, which the file vouches for.
+    async fn tls_server(folder: &std::path::Path, asks: bool) -> (Upstream, tokio::task::JoinHandle<bool>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let (ca, key) = (folder.join("ca.pem"), folder.join("key.pem"));
+        std::fs::write(&ca, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let own = tls::private_key(&key).unwrap();
+        let mut trusted = rustls::RootCertStore::empty();
+        trusted.add(made.cert.der().clone()).unwrap();
+        let builder = rustls::ServerConfig::builder();
+        let builder = match asks {
+            true => builder.with_client_cert_verifier(
+                rustls::server::WebPkiClientVerifier::builder(Arc::new(trusted)).build().unwrap(),
+            ),
+            false => builder.with_no_client_auth(),
+        };
+        let config = builder.with_single_cert(vec![made.cert.der().clone()], own).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream {
+            tls: true,
+            ca_file: Some(ca.clone()),
+            client: asks.then_some((ca, key)),
+            ..at(listener.local_addr().unwrap())
+        };
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            let Ok(mut stream) = acceptor.accept(stream).await else { return false };
+            let shown = stream.get_ref().1.peer_certificates().is_some();
+            let _ = stream.read(&mut [0; 16]).await;
+            shown
+        });
+        (upstream, served)
+    }
+
+    async fn connects(upstream: Upstream) -> Result<(), String> {
+        let peer =
+            Peers::new(upstream, PATIENCE)?.peer(Duration::from_secs(5)).await.map_err(|()| "no address")?;
+        assert!(peer.verify_cert() && peer.verify_hostname());
+        let connected = Connector::new(None).get_http_session(&peer).await;
+        connected.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn named(upstream: &Upstream, name: &str) -> Upstream {
+        Upstream { server_name: Some(name.to_owned()), ..upstream.clone() }
+    }
+
+    #[tokio::test]
+    async fn the_file_vouches_for_the_certificate_under_its_own_name_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (upstream, _served) = tls_server(folder.path(), false).await;
+        connects(named(&upstream, "localhost")).await.unwrap();
+        let (upstream, _served) = tls_server(folder.path(), false).await;
+        assert!(connects(named(&upstream, "other.example")).await.is_err());
+        let (upstream, _served) = tls_server(folder.path(), false).await;
+        assert!(connects(upstream).await.is_err(), "127.0.0.1 is not in the certificate");
+        let (upstream, _served) = tls_server(folder.path(), false).await;
+        let nobody = Upstream { ca_file: None, ..named(&upstream, "localhost") };
+        assert!(connects(nobody).await.is_err(), "the system vouches for nothing of it");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_ours_is_shown_where_it_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (upstream, served) = tls_server(folder.path(), true).await;
+        // The certificate names no authority, so that the server may refuse it after having seen it.
+        let _ = connects(named(&upstream, "localhost")).await;
+        let (shown, other) = tokio::join!(served, async {
+            let (upstream, served) = tls_server(folder.path(), true).await;
+            let _ = connects(Upstream { client: None, ..named(&upstream, "localhost") }).await;
+            served.await.unwrap()
+        });
+        assert!(shown.unwrap(), "with a certificate");
+        assert!(!other, "without one");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_verified_or_read_is_refused_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bad.pem");
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let upstream =
+            Upstream { tls: true, host: "psa.example".to_owned(), port: 443, ..Upstream::default() };
+        for bad in [
+            Upstream { host: String::new(), ..upstream.clone() },
+            Upstream { ca_file: Some(file.clone()), ..upstream.clone() },
+            Upstream { client: Some((file.clone(), file.clone())), ..upstream.clone() },
+            Upstream { unix_socket: Some("x".repeat(200).into()), ..upstream.clone() },
+        ] {
+            assert!(Peers::new(bad, PATIENCE).is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_connected_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("psa.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move { listener.accept().await.unwrap().0.write_all(b"x").await });
+        let upstream =
+            Upstream { unix_socket: Some(path), host: "psa".to_owned(), port: 80, ..Upstream::default() };
+        connects(upstream).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_once_and_again_after_a_failure() {
+        let upstream = Upstream { host: "localhost".to_owned(), port: 9, ..Upstream::default() };
+        let peers = Peers::new(upstream, PATIENCE).unwrap();
+        assert!(!peers.known.look().1);
+        let first = peers.peer(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(first.address().as_inet().unwrap().port(), 9);
+        assert!(peers.known.look().1, "it is known now");
+        peers.failed(1);
+        assert!(!peers.known.look().1, "and asked for again");
+        assert!(!peers.failed(peers.known.look().0.len()), "there is an end to trying");
+        let nowhere = Upstream { host: "no-such-name.invalid".to_owned(), port: 9, ..Upstream::default() };
+        assert!(Peers::new(nowhere, PATIENCE).unwrap().peer(Duration::from_secs(1)).await.is_err());
+    }
+}
