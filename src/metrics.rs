@@ -83,6 +83,8 @@ pub struct Metrics {
     pub upstream_seconds: Histogram,
     /// Answers of the PSA by status class (`2xx`, `3xx`, `4xx`, `5xx`) or `none`.
     pub upstream_responses: IntCounterVec,
+    /// Requests for the PSA's own web server by status class, `none` or `refused`.
+    pub passed_through: IntCounterVec,
     /// PSA keys minted, by `ok` or `error`.
     pub key_mints: IntCounterVec,
     /// PSA keys revoked or swept, by `revoked` or `swept`.
@@ -207,6 +209,12 @@ impl Metrics {
                 "class",
                 &["2xx", "3xx", "4xx", "5xx", "none"],
             ),
+            passed_through: counters(
+                "sidegate_passthrough_requests_total",
+                "Requests for the PSA's own web server by the status class of its answer: none where there was none, refused where it was not asked.",
+                "class",
+                &["1xx", "2xx", "3xx", "4xx", "5xx", "none", "refused"],
+            ),
             key_mints: counters(
                 "sidegate_key_mints_total",
                 "PSA keys minted by outcome.",
@@ -322,14 +330,25 @@ impl Metrics {
 
     /// Counts one answer of the PSA by the class of `status`.
     pub fn answered(&self, status: u16) {
-        let class = match status {
-            200..=299 => "2xx",
-            300..=399 => "3xx",
-            400..=499 => "4xx",
-            500..=599 => "5xx",
-            _ => "none",
-        };
+        let class = if status < 200 { "none" } else { class(status) };
         self.upstream_responses.with_label_values(&[class]).inc();
+    }
+
+    /// Counts one request for the PSA's own web server.
+    pub fn passed(&self, status: Option<u16>, refused: bool) {
+        let class = if refused { "refused" } else { status.map_or("none", class) };
+        self.passed_through.with_label_values(&[class]).inc();
+    }
+}
+
+fn class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        500..=599 => "5xx",
+        _ => "none",
     }
 }
 

@@ -19,8 +19,8 @@ pub use reload::Source;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
-use crate::edge::Door;
 use crate::edge::ops::Ops;
+use crate::edge::{Door, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
     Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster, Terms,
@@ -138,6 +138,22 @@ fn terms(config: &Config, bound: &[SocketAddr]) -> Terms {
     }
 }
 
+/// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
+fn web_server(config: &Config) -> Result<Upstream, AppError> {
+    let url = url::Url::parse(&config.psa.url).map_err(|error| AppError(format!("psa.url: {error}")))?;
+    let host = url.host_str().unwrap_or_default();
+    let way = config.psa.transport();
+    Ok(Upstream {
+        tls: url.scheme() == "https",
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port: url.port_or_known_default().unwrap_or(80),
+        server_name: way.server_name,
+        ca_file: way.ca_file,
+        client: way.client_cert_file.zip(way.client_key_file),
+        unix_socket: way.unix_socket,
+    })
+}
+
 impl App {
     /// Opens the store, the doors and the record, and puts the gate together. Nothing is served yet.
     /// `tools` are the tools it offers.
@@ -250,7 +266,10 @@ impl App {
         background.spawn(self.credentials.clone().follow());
         background.spawn(self.credentials.clone().sweep(SWEEP));
         background.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));
-        let mut door = self.sockets.door.serve(&config.server, self.gate.clone()).map_err(AppError)?;
+        let through = Through::open(&config.passthrough, web_server(&config)?)
+            .map_err(|message| AppError(format!("passthrough: {message}")))?;
+        let mut door =
+            self.sockets.door.serve(&config.server, self.gate.clone(), through).map_err(AppError)?;
         self.sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
         let ops = Ops::new(self.gate.clone());

@@ -28,7 +28,7 @@ use layers::Layers;
 use walk::Walk;
 
 use crate::audit::AuditConfig;
-use crate::edge::{OpsConfig, ServerConfig};
+use crate::edge::{OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::LimitsConfig;
 use crate::gate::admin::AgentSpec;
 use crate::idp::IdpConfig;
@@ -93,6 +93,8 @@ sections! {
     tables {
         /// Where agents connect.
         server: ServerConfig,
+        /// What is passed on to the PSA's own web server.
+        passthrough: PassthroughConfig,
         /// Health probes and metrics.
         ops: OpsConfig,
         /// Sidegate's own database.

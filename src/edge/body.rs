@@ -67,7 +67,11 @@ fn status(refusal: &Refusal) -> u16 {
     match refusal {
         Refusal::Unreadable => 400,
         Refusal::Unauthorized { .. } => 401,
-        Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::Scopes { .. } => 403,
+        Refusal::Host
+        | Refusal::Origin
+        | Refusal::Disabled
+        | Refusal::Scopes { .. }
+        | Refusal::AgentToken { .. } => 403,
         Refusal::Method => 405,
         Refusal::Stalled => 408,
         Refusal::TooLarge { .. } => 413,
@@ -118,7 +122,11 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
         Refusal::LargeHeader { .. } | Refusal::TooLarge { .. } | Refusal::Stalled | Refusal::Unreadable => {
             session.set_keepalive(None);
         }
-        Refusal::Host | Refusal::Origin | Refusal::Disabled | Refusal::MediaType => {}
+        Refusal::Host
+        | Refusal::Origin
+        | Refusal::Disabled
+        | Refusal::AgentToken { .. }
+        | Refusal::MediaType => {}
     }
     let body = serde_json::json!({"error": refusal.code(), "error_description": refusal.message()});
     respond(session, status(refusal), &headers, Bytes::from(body.to_string())).await?;

@@ -10,22 +10,30 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp as _;
+use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ServerConfig;
 use super::accept::{Limits, Listener, Reception};
 use super::address::Address;
 use super::certificate::Identity;
 use super::header::HeaderBounds;
-use super::proxy::{Bounds, InFlight, Live, Proxy};
+use super::in_flight::InFlight;
+use super::proxy::{Bounds, Live, Proxy};
 use super::pulse::Patience;
 use super::route::Routes;
 use super::tls::TlsError;
 use super::unix::UnixSocket;
+use super::{ServerConfig, Through};
 use crate::gate::Gate;
+
+/// What a client may send ahead in one HTTP/2 stream: a body takes a round trip for each of these.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same over all streams of a connection: one whose body nobody takes must not hold up the others.
+const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// The public listeners before they are served.
 pub struct Door {
@@ -39,6 +47,7 @@ pub struct Listening {
     listeners: JoinSet<()>,
     app: Arc<HttpProxy<Proxy>>,
     in_flight: Arc<InFlight>,
+    passing: Option<Arc<InFlight>>,
     tuning: Tuning,
 }
 
@@ -48,6 +57,7 @@ pub struct Tuning {
     live: Arc<ArcSwap<Live>>,
     limits: Arc<ArcSwap<Limits>>,
     identity: Option<Arc<Identity>>,
+    through: Option<Arc<Through>>,
     gate: Arc<Gate>,
 }
 
@@ -55,27 +65,30 @@ impl Tuning {
     /// From the next request and the next connection on, the bounds of `config` hold, and the
     /// paths that the gate says.
     pub fn adopt(&self, config: &ServerConfig) {
-        self.live.store(Arc::new(live(config, &self.gate)));
+        self.live.store(Arc::new(live(config, &self.gate, self.through.is_some())));
         self.limits.store(Arc::new(limits(config)));
     }
 
-    /// Reads the certificates again; handshakes from now on have what is new. Says whether
-    /// anything has changed.
+    /// Reads the certificates again, ours and those for the way through; handshakes from now on have
+    /// what is new. Says whether ours have changed.
     ///
     /// # Errors
     /// Files that cannot be used; what was there stays.
     pub fn reload_certificates(&self) -> Result<bool, TlsError> {
+        if let Some(through) = &self.through {
+            through.reload().map_err(TlsError::Settings)?;
+        }
         self.identity.as_ref().map_or(Ok(false), |identity| identity.reload())
     }
 }
 
-fn live(config: &ServerConfig, gate: &Gate) -> Live {
+fn live(config: &ServerConfig, gate: &Gate, through: bool) -> Live {
     let doorway = &gate.terms().doorway;
     let (mcp, metadata) = doorway.paths();
     let inserted =
         (!config.trusted_proxies.is_empty() && !doorway.is_fixed()).then(|| config.mcp_path.clone());
     Live {
-        routes: Routes::new(mcp, metadata, inserted),
+        routes: Routes::new(mcp, metadata, inserted, through),
         trusted: config.trusted_proxies.clone(),
         bounds: Bounds {
             header: HeaderBounds { bytes: config.max_header_bytes.0, fields: config.max_header_fields },
@@ -129,24 +142,36 @@ impl Door {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Serves `gate`; must be called on a tokio runtime.
+    /// Serves `gate`, and `through` beside it; must be called on a tokio runtime.
     ///
     /// # Errors
     /// Certificates that cannot be used, in words. Nothing is served then.
-    pub fn serve(self, config: &ServerConfig, gate: Arc<Gate>) -> Result<Listening, String> {
+    pub fn serve(
+        self,
+        config: &ServerConfig,
+        gate: Arc<Gate>,
+        through: Option<Through>,
+    ) -> Result<Listening, String> {
         let metrics = gate.counts().clone();
         let identity = Identity::load(config, metrics.clone())
             .map_err(|error| format!("server.tls_cert_file: {error}"))?
             .map(Arc::new);
         let in_flight = Arc::new(InFlight::default());
+        let through = through.map(Arc::new);
+        let passing = through.as_deref().map(Through::in_flight);
         let tuning = Tuning {
-            live: Arc::new(ArcSwap::from_pointee(live(config, &gate))),
+            live: Arc::new(ArcSwap::from_pointee(live(config, &gate, passing.is_some()))),
             limits: Arc::new(ArcSwap::from_pointee(limits(config))),
             identity: identity.clone(),
+            through: through.clone(),
             gate: gate.clone(),
         };
-        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight: in_flight.clone() };
-        let app = Arc::new(http_proxy(&Arc::new(ServerConf::default()), proxy));
+        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight: in_flight.clone(), through };
+        let mut app = http_proxy(&Arc::new(ServerConf::default()), proxy);
+        let mut http2 = default_h2_options();
+        http2.initial_connection_window_size(CONNECTION_WINDOW).initial_window_size(STREAM_WINDOW);
+        app.h2_options = Some(http2);
+        let app = Arc::new(app);
         let reception = Arc::new(Reception {
             app: app.clone(),
             identity,
@@ -170,14 +195,14 @@ impl Door {
         for listener in ready {
             listeners.spawn(reception.clone().listen(listener, stopped.clone()));
         }
-        Ok(Listening { stop, listeners, app, in_flight, tuning })
+        Ok(Listening { stop, listeners, app, in_flight, passing, tuning })
     }
 }
 
 impl Listening {
-    /// Requests being worked on.
+    /// Requests being worked on, without streams, which do not end by themselves.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.count()
+        self.in_flight.count() + self.passing.as_ref().map_or(0, |passing| passing.count())
     }
 
     /// What can be changed while they are served.

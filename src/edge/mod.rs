@@ -1,4 +1,5 @@
-//! Where bytes come in: pingora for the MCP endpoint, a small listener for operators.
+//! Where bytes come in: pingora for the MCP endpoint and for what passes through to the PSA, a
+//! small listener for operators.
 //!
 //! Translates between HTTP and the gate, and decides nothing.
 
@@ -9,12 +10,14 @@ mod certificate;
 mod files;
 mod forwarded;
 mod header;
+mod in_flight;
 mod line;
 mod listen;
 pub mod ops;
 mod proxy;
 mod pulse;
 mod route;
+mod through;
 pub mod tls;
 mod unix;
 
@@ -29,6 +32,7 @@ pub use files::allow_many;
 pub use forwarded::TrustedProxy;
 pub use line::Connection;
 pub use listen::{Door, Listening, Tuning};
+pub use through::{PassthroughConfig, Through, Upstream};
 
 use crate::units::{Size, Span};
 

@@ -1,22 +1,26 @@
-//! The one file with pingora's phases. Every request is answered in the first of them:
-//! rewriting in the later ones costs more and breaks on large bodies and empty answers.
+//! The one file with pingora's phases. What is ours is answered in the first of them: rewriting
+//! in the later ones costs more and breaks on large bodies and empty answers. The later ones
+//! serve what passes through to the PSA, unchanged.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora::ErrorType;
-use pingora::proxy::{ProxyHttp, Session};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded::{self, Peer, Place, TrustedProxy};
 use super::header::{self, HeaderBounds};
+use super::in_flight::InFlight;
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
+use super::through::{self, Failure, Forwarding, Passage, Through};
 use super::{body, line};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
 
@@ -37,37 +41,6 @@ pub struct Bounds {
     pub max_in_flight: usize,
 }
 
-/// Requests being worked on: counted for the bound and for the drain.
-#[derive(Default)]
-pub struct InFlight {
-    count: AtomicUsize,
-    closing: AtomicBool,
-}
-
-impl InFlight {
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// From now on no connection is kept for another request.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    fn enter(self: &Arc<Self>, most: usize) -> Option<Entered> {
-        let entered = Entered(self.clone());
-        (self.count.fetch_add(1, Ordering::AcqRel) < most).then_some(entered)
-    }
-}
-
-struct Entered(Arc<InFlight>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// What may change while it is served.
 pub struct Live {
     pub routes: Routes,
@@ -80,6 +53,8 @@ pub struct Proxy {
     pub gate: Arc<Gate>,
     pub live: Arc<ArcSwap<Live>>,
     pub in_flight: Arc<InFlight>,
+    /// The way to the PSA's own web server, where it is open.
+    pub through: Option<Arc<Through>>,
 }
 
 impl Proxy {
@@ -94,7 +69,7 @@ impl Proxy {
             return body::refuse(session, &refusal, reader.as_deref()).await;
         };
         let outgoing = self.work(session, live, head).await;
-        if self.in_flight.closing.load(Ordering::Acquire) {
+        if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
         body::write(session, outgoing, reader.as_deref()).await
@@ -197,6 +172,53 @@ impl Proxy {
 pub struct Context {
     /// Its connection is not idle.
     busy: Option<Busy>,
+    /// It passes through.
+    passage: Option<Passage>,
+}
+
+impl Proxy {
+    /// Lets a request through to the PSA, or answers it.
+    async fn pass(&self, session: &mut Session, live: &Live) -> pingora::Result<Option<Passage>> {
+        if let Some(failure) = through::unfit(session.req_header()) {
+            self.keep_out(session, failure).await?;
+            return Ok(None);
+        }
+        let entered = self.entered(session, live).await;
+        match entered {
+            Ok(passage) => {
+                let client = session.as_downstream_mut();
+                client.set_read_timeout(Some(passage.silence));
+                client.set_write_timeout(Some(passage.silence));
+                Ok(Some(passage))
+            }
+            Err(refusal) => {
+                self.gate.passed(None, true);
+                body::refuse(session, &refusal, None).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn entered(&self, session: &Session, live: &Live) -> Result<Passage, Refusal> {
+        let request = session.req_header();
+        let place = place(session, live);
+        let Place { scheme, host, prefix, .. } = &place;
+        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None };
+        self.gate.pass(approach, &through::issuers(request)).await?;
+        let forwarding = Forwarding {
+            chain: place.chain().collect(),
+            scheme: place.scheme,
+            host: place.host.unwrap_or_default(),
+        };
+        let through = self.through.as_ref();
+        through.and_then(|through| through.enter(request, forwarding)).ok_or(Refusal::Busy)
+    }
+
+    async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
+        self.gate.passed(None, true);
+        session.set_keepalive(None);
+        body::respond(session, failure.status, &[], Bytes::from(failure.body())).await
+    }
 }
 
 #[async_trait]
@@ -207,26 +229,136 @@ impl ProxyHttp for Proxy {
         Context::default()
     }
 
+    fn init_downstream_modules(&self, _: &mut HttpModules) {
+        // None: pingora's own would compress.
+    }
+
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         context.busy = line::of(session).map(Connection::busy);
         let live = self.live.load_full();
         session.as_downstream_mut().set_write_timeout(Some(live.bounds.write_timeout));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
-        if let Err(refusal) = header::check(session.req_header(), live.bounds.header) {
+        let request = session.req_header();
+        if let Err(refusal) = header::check(request, live.bounds.header) {
             self.large_header(session, &live, refusal).await?;
             return Ok(true);
         }
-        match live.routes.of(session.req_header().uri.path()) {
+        match live.routes.of(request.uri.path(), request.raw_path()) {
             Route::Mcp => self.mcp(session, &live).await?,
             Route::Metadata => self.metadata(session, &live).await?,
+            Route::Through => {
+                context.passage = self.pass(session, &live).await?;
+                return Ok(context.passage.is_none());
+            }
+            Route::Unclear(remedy) => self.keep_out(session, Failure::unclear(remedy)).await?,
             Route::Nothing => nothing(session).await?,
         }
         Ok(true)
     }
 
-    async fn upstream_peer(&self, _: &mut Session, _: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-        // Unreachable while every request is answered above; if it ever is not, nothing is forwarded.
-        Err(pingora::Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"))
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let (Some(through), Some(passage)) = (&self.through, &context.passage) else {
+            // Unreachable while all else is answered above; if it ever is not, nothing is forwarded.
+            return Err(Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"));
+        };
+        let peer = through.peers().peer(passage.silence).await;
+        peer.map(Box::new).map_err(|()| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let (Some(through), Some(passage)) = (&self.through, &mut context.passage) {
+            passage.failed += 1;
+            // Nothing was sent: any method may be tried at the next address.
+            error.set_retry(through.peers().failed(passage.failed));
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        let passage = context.passage.as_ref();
+        passage.map_or(Ok(()), |passage| through::prepare(request, &passage.forwarding))
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        _: &mut Context,
+    ) -> pingora::Result<()> {
+        // An HTTP/2 body may end with an empty frame. pingora would write the end of the chunks for
+        // it and for the end of the stream: the second would begin the connection's next request.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        let Some(passage) = &mut context.passage else { return Ok(()) };
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade nobody asked for").into_up());
+        }
+        passage.answered(response);
+        through::present(response, session.req_header().version == http::Version::HTTP_10);
+        if self.in_flight.is_closing() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        _: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        // A kept connection may have ended under the request. pingora itself would also repeat PUT and DELETE.
+        if session.req_header().method.is_safe() && !session.as_ref().retry_buffer_truncated() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Context) -> FailToProxy {
+        let (etype, source) = (error.etype().as_str(), error.esource().as_str());
+        let failure = Failure::of(error).filter(|_| session.response_written().is_none());
+        match failure {
+            Some(failure) if failure.status >= 500 => tracing::warn!(etype, source, "passthrough failed"),
+            _ => tracing::debug!(etype, source, "passthrough ended early"),
+        }
+        // pingora keeps no connection after this.
+        session.set_keepalive(None);
+        if let Some(failure) = &failure {
+            let _ = body::respond(session, failure.status, &[], Bytes::from(failure.body())).await;
+        }
+        FailToProxy { error_code: failure.map_or(0, |failure| failure.status), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
+        if let Some(passage) = context.passage.take() {
+            self.gate.passed(passage.status, false);
+        }
     }
 }
 

@@ -278,6 +278,30 @@ impl Gate {
         self.terms.load_full()
     }
 
+    /// Whether a request may pass through to the PSA: it speaks to a host of ours, and none of the
+    /// issuers that the tokens within it name is one of ours. Who else it is, the PSA judges.
+    pub async fn pass(&self, approach: Approach<'_>, issuers: &[String]) -> Result<(), Refusal> {
+        // A browser on the PSA's own pages sends an Origin, which is the PSA's affair.
+        let approach = Approach { origin: None, ..approach };
+        self.terms.load().doorway.check(approach).map_err(|_| Refusal::Host)?;
+        if issuers.is_empty() {
+            return Ok(());
+        }
+        let snapshot = self.parts.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
+        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
+        let ours = |named: &String| snapshot.known_issuers.iter().any(|known| bare(known) == bare(named));
+        if issuers.iter().any(ours) {
+            let endpoint = self.terms.load().doorway.resource(approach).identifier().to_owned();
+            return Err(Refusal::AgentToken { endpoint });
+        }
+        Ok(())
+    }
+
+    /// Counts a request that passed through by the PSA's answer, or one that was refused.
+    pub fn passed(&self, status: Option<u16>, refused: bool) {
+        self.parts.metrics.passed(status, refused);
+    }
+
     /// Refuses foreign hosts and origins, and counts what it refuses.
     pub fn check(&self, head: &Head) -> Result<(), Refusal> {
         self.terms.load().doorway.check(head.approach()).map_err(|fault| self.foreign(fault))

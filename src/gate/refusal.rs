@@ -42,6 +42,11 @@ pub enum Refusal {
         /// Why, for the body.
         message: String,
     },
+    /// An agent's token where no agent is served; `endpoint` is where they are.
+    AgentToken {
+        /// The resource identifier.
+        endpoint: String,
+    },
     /// The MCP endpoint takes POST only.
     Method,
     /// The body is not `application/json`.
@@ -129,6 +134,7 @@ impl Refusal {
             Self::Unauthorized { code, .. } => code.unwrap_or("token_required"),
             Self::Disabled => "agent_disabled",
             Self::Scopes { .. } => "insufficient_scope",
+            Self::AgentToken { .. } => "agent_token",
             Self::Method => "method_not_allowed",
             Self::MediaType => "unsupported_media_type",
             Self::TooLarge { .. } => "request_too_large",
@@ -151,6 +157,7 @@ impl Refusal {
             Self::Origin => "this Origin may not call this server; its administrator can add it to server.allowed_origins".to_owned(),
             Self::Unauthorized { message, .. } | Self::Scopes { message, .. } => message.clone(),
             Self::Disabled => "this agent is switched off; an administrator can enable it".to_owned(),
+            Self::AgentToken { endpoint } => format!("the request carries a token from an issuer of agents, which is never passed on to the PSA; agents call {endpoint}"),
             Self::Method => "this endpoint takes POST only".to_owned(),
             Self::MediaType => "send the message as Content-Type: application/json".to_owned(),
             Self::TooLarge { limit } => format!("the request body is larger than {limit} bytes"),

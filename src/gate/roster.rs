@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub policies: Policies,
     /// The ids of the agents that are switched on.
     pub active: Vec<String>,
+    /// Every issuer in the store, of any tenant and switched off ones too.
+    pub known_issuers: Vec<String>,
 }
 
 /// What was read, and how.
@@ -147,6 +149,7 @@ impl Roster {
 }
 
 pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Result<Snapshot, StoreError> {
+    let known_issuers = store.known_issuers().await?;
     let issuers =
         store.issuers(tenant).await?.into_iter().filter(|row| row.active).map(|row| TrustedIssuer {
             issuer: row.issuer,
@@ -181,5 +184,6 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
         trust: Trust::new(tenant, issuers, bindings.collect()),
         policies: Policies { default_max, agents },
         active,
+        known_issuers,
     })
 }

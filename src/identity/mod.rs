@@ -8,6 +8,7 @@ mod json;
 mod jwk;
 pub mod metadata;
 pub mod scopes;
+pub mod stray;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod token;

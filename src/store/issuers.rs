@@ -47,6 +47,13 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// The `iss` of every issuer of every tenant, switched off ones too.
+    pub async fn known_issuers(&self) -> Result<Vec<String>, StoreError> {
+        let rows =
+            sqlx::query("SELECT DISTINCT issuer FROM issuers ORDER BY issuer").fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok(row.try_get("issuer")?)).collect()
+    }
+
     /// Adds an issuer or replaces what is kept of it.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ impl Hall {
 fn serve(config: &ServerConfig, gate: Arc<Gate>) -> (Listening, u16) {
     let door = Door::bind(config).unwrap();
     let port = door.addresses()[0].port();
-    (door.serve(config, gate).unwrap(), port)
+    (door.serve(config, gate, None).unwrap(), port)
 }
 
 #[tokio::test]

@@ -256,7 +256,7 @@ async fn a_unix_socket_answers_calls_without_tls_and_goes_with_its_listener() {
     let door = Door::bind(&config).unwrap();
     assert_eq!(door.addresses(), []);
     assert!(Door::bind(&config).is_err_and(|error| error.contains("another process listens there")));
-    let mut listening = door.serve(&config, world.gate.clone()).unwrap();
+    let mut listening = door.serve(&config, world.gate.clone(), None).unwrap();
     let call = json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_boards"}});
     let (body, headers) = modern("tools/call", call);
     let mut stream = UnixStream::connect(&path).await.unwrap();

@@ -21,6 +21,7 @@ mod keys_static;
 mod limits;
 mod misbehaving;
 mod operations;
+mod passthrough;
 mod psa_rest;
 mod records;
 mod refusals;

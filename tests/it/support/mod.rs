@@ -14,6 +14,7 @@ pub mod scripted;
 pub mod tap;
 pub mod tls;
 pub mod wait;
+pub mod web;
 pub mod wire;
 pub mod world;
 

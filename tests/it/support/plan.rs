@@ -20,6 +20,8 @@ pub struct Plan<'a> {
     pub psa: Option<&'a str>,
     /// The lines of `[limits]`; by default there are none.
     pub limits: &'a str,
+    /// The PSA's address where it is not the demo's, which still makes the keys.
+    pub psa_url: Option<&'a str>,
     /// Further text at the end.
     pub more: &'a str,
     /// TLS under the name `localhost`, with a CA of its own: [`World::ca_file`].
@@ -47,6 +49,7 @@ impl Default for Plan<'_> {
             tls: false,
             issuer: "",
             tapped: false,
+            psa_url: None,
             trusted: None,
         }
     }
@@ -76,8 +79,8 @@ impl Trusted<'_> {
 
 fn demo_psa(psa: &DemoPsa, url: &str) -> String {
     format!(
-        "url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
-        url,
+        "url = \"{url}\"\ndemo_url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
+        psa.url,
         psa.tenant,
         psa.control_secret.expose(),
         psa.catalog_user
@@ -139,7 +142,7 @@ path = "{folder}/audit.jsonl"
 "#,
             listen = self.listen,
             server = self.server,
-            psa = self.psa.map_or_else(|| demo_psa(psa, psa_url), str::to_owned),
+            psa = self.psa.map_or_else(|| demo_psa(psa, self.psa_url.unwrap_or(psa_url)), str::to_owned),
             idp = self.idp,
             limits = self.limits,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa, self.issuer),

@@ -19,7 +19,7 @@ use sidegate::edge::Door;
 use sidegate::gate::Gate;
 use sidegate::outbound::Outbound;
 use sidegate::secret::Secret;
-use sidegate::store::{NewAgent, Store, StoreConfig};
+use sidegate::store::{IssuerRow, ManagedBy, NewAgent, Store, StoreConfig};
 use sidegate::tool::table::{ToolRow, standard_rows};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -320,6 +320,24 @@ impl World {
 pub struct Elsewhere(Store);
 
 impl Elsewhere {
+    /// Puts down an issuer of another tenant that is switched off.
+    pub async fn inactive_issuer(&self, issuer: &str) {
+        self.0.ensure_tenant("other", "").await.expect("a tenant");
+        let row = IssuerRow {
+            issuer: issuer.to_owned(),
+            jwks_uri: None,
+            audiences: Vec::new(),
+            subject_claim: "sub".to_owned(),
+            max_age: None,
+            leeway: 60,
+            required_scopes: Default::default(),
+            require_bound_tokens: false,
+            managed_by: ManagedBy::Admin,
+            active: false,
+        };
+        self.0.put_issuer("other", &row).await.expect("put down");
+    }
+
     pub async fn switch(&self, agent: &str, on: bool) {
         self.0.switch_agent("demo", agent, on).await.expect("switched");
     }
