@@ -110,12 +110,10 @@ impl Proxy {
 impl Proxy {
     /// Lets a request through to the PSA, or answers it.
     async fn pass(&self, session: &mut Session) -> pingora::Result<Option<Passage>> {
-        let entered = self.entered(session).await;
-        match entered {
+        let bodyless = session.is_body_empty();
+        match self.entered(session, bodyless).await {
             Ok(passage) => {
-                let client = session.as_downstream_mut();
-                client.set_read_timeout(Some(passage.silence));
-                client.set_write_timeout(Some(passage.silence));
+                session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
                 Ok(Some(passage))
             }
             Err(refusal) => {
@@ -126,12 +124,12 @@ impl Proxy {
         }
     }
 
-    async fn entered(&self, session: &Session) -> Result<Passage, Refusal> {
+    async fn entered(&self, session: &Session, bodyless: bool) -> Result<Passage, Refusal> {
         let request = session.req_header();
         let approach = Approach { scheme: scheme(session), host: host(session), origin: None };
         self.gate.pass(approach, &through::issuers(request)).await?;
         let through = self.through.as_ref();
-        through.and_then(|through| through.enter(request, forwarding(session))).ok_or(Refusal::Busy)
+        through.and_then(|through| through.enter(request, bodyless, forwarding(session))).ok_or(Refusal::Busy)
     }
 
     async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
@@ -141,20 +139,26 @@ impl Proxy {
     }
 }
 
+/// What is kept of a request from its first phase to its last.
+#[derive(Default)]
+pub struct Context {
+    /// It passes through to the PSA.
+    passage: Option<Passage>,
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
-    /// Only what passes through has one.
-    type CTX = Option<Passage>;
+    type CTX = Context;
 
-    fn new_ctx(&self) -> Self::CTX {
-        None
+    fn new_ctx(&self) -> Context {
+        Context::default()
     }
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {
         // None: pingora's own would compress.
     }
 
-    async fn request_filter(&self, session: &mut Session, passage: &mut Self::CTX) -> pingora::Result<bool> {
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
         session.as_downstream_mut().set_write_timeout(Some(WRITE_TIMEOUT));
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
         let request = session.req_header();
@@ -164,8 +168,8 @@ impl ProxyHttp for Proxy {
             Route::Through => match through::unfit(request) {
                 Some(failure) => self.keep_out(session, failure).await?,
                 None => {
-                    *passage = self.pass(session).await?;
-                    return Ok(passage.is_none());
+                    context.passage = self.pass(session).await?;
+                    return Ok(context.passage.is_none());
                 }
             },
             Route::Unclear(remedy) => self.keep_out(session, Failure::unclear(remedy)).await?,
@@ -179,16 +183,12 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(
-        &self,
-        _: &mut Session,
-        passage: &mut Self::CTX,
-    ) -> pingora::Result<Box<HttpPeer>> {
-        let (Some(through), Some(passage)) = (&self.through, passage) else {
+    async fn upstream_peer(&self, _: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+        let (Some(through), Some(passage)) = (&self.through, &mut context.passage) else {
             // Unreachable while all else is answered above; if it ever is not, nothing is forwarded.
             return Err(Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"));
         };
-        let peer = through.peers.peer(passage.silence).await;
+        let peer = through.peers.peer(passage.silence.psa).await;
         peer.map(Box::new).map_err(|()| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -196,10 +196,10 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         _: &HttpPeer,
-        passage: &mut Self::CTX,
+        context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let (Some(through), Some(passage)) = (&self.through, passage) {
+        if let (Some(through), Some(passage)) = (&self.through, &mut context.passage) {
             passage.failed += 1;
             // Nothing was sent: any method may be tried at the next address.
             error.set_retry(through.peers.failed(passage.failed));
@@ -211,9 +211,9 @@ impl ProxyHttp for Proxy {
         &self,
         _: &mut Session,
         request: &mut RequestHeader,
-        passage: &mut Self::CTX,
+        context: &mut Context,
     ) -> pingora::Result<()> {
-        passage.as_ref().map_or(Ok(()), |passage| through::prepare(request, &passage.forwarding))
+        context.passage.as_ref().map_or(Ok(()), |passage| through::prepare(request, &passage.forwarding))
     }
 
     async fn request_body_filter(
@@ -221,7 +221,7 @@ impl ProxyHttp for Proxy {
         _: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        _: &mut Self::CTX,
+        _: &mut Context,
     ) -> pingora::Result<()> {
         // An HTTP/2 body may end with an empty frame. pingora would write the end of the chunks for
         // it and for the end of the stream: the second would begin the connection's next request.
@@ -235,13 +235,14 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        passage: &mut Self::CTX,
+        context: &mut Context,
     ) -> pingora::Result<()> {
-        let Some(passage) = passage else { return Ok(()) };
+        let Some(passage) = &mut context.passage else { return Ok(()) };
         if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade nobody asked for").into_up());
         }
         passage.answered(response);
+        session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
         through::present(response, session.req_header().version == http::Version::HTTP_10);
         if self.in_flight.is_closing() {
             session.set_keepalive(None);
@@ -254,7 +255,7 @@ impl ProxyHttp for Proxy {
         _: &HttpPeer,
         session: &mut Session,
         mut error: Box<Error>,
-        _: &mut Self::CTX,
+        _: &mut Context,
         reused: bool,
     ) -> Box<Error> {
         // A kept connection may have ended under the request. pingora itself would also repeat PUT and DELETE.
@@ -266,7 +267,7 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Self::CTX) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Context) -> FailToProxy {
         let (etype, source) = (error.etype().as_str(), error.esource().as_str());
         let failure = Failure::of(error).filter(|_| session.response_written().is_none());
         match failure {
@@ -281,8 +282,8 @@ impl ProxyHttp for Proxy {
         FailToProxy { error_code: failure.map_or(0, |failure| failure.status), can_reuse_downstream: false }
     }
 
-    async fn logging(&self, _: &mut Session, _: Option<&Error>, passage: &mut Self::CTX) {
-        if let Some(passage) = passage.take() {
+    async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
+        if let Some(passage) = context.passage.take() {
             self.gate.passed(passage.status, false);
         }
     }
