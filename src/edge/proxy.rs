@@ -183,12 +183,10 @@ impl Proxy {
             self.keep_out(session, failure).await?;
             return Ok(None);
         }
-        let entered = self.entered(session, live).await;
-        match entered {
+        let bodyless = session.is_body_empty();
+        match self.entered(session, live, bodyless).await {
             Ok(passage) => {
-                let client = session.as_downstream_mut();
-                client.set_read_timeout(Some(passage.silence));
-                client.set_write_timeout(Some(passage.silence));
+                session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
                 Ok(Some(passage))
             }
             Err(refusal) => {
@@ -199,7 +197,7 @@ impl Proxy {
         }
     }
 
-    async fn entered(&self, session: &Session, live: &Live) -> Result<Passage, Refusal> {
+    async fn entered(&self, session: &Session, live: &Live, bodyless: bool) -> Result<Passage, Refusal> {
         let request = session.req_header();
         let place = place(session, live);
         let Place { scheme, host, prefix, .. } = &place;
@@ -211,7 +209,7 @@ impl Proxy {
             host: place.host.unwrap_or_default(),
         };
         let through = self.through.as_ref();
-        through.and_then(|through| through.enter(request, forwarding)).ok_or(Refusal::Busy)
+        through.and_then(|through| through.enter(request, bodyless, forwarding)).ok_or(Refusal::Busy)
     }
 
     async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
@@ -261,7 +259,7 @@ impl ProxyHttp for Proxy {
             // Unreachable while all else is answered above; if it ever is not, nothing is forwarded.
             return Err(Error::explain(ErrorType::HTTPStatus(404), "nothing is passed through"));
         };
-        let peer = through.peers().peer(passage.silence).await;
+        let peer = through.peers().peer(passage.silence.psa).await;
         peer.map(Box::new).map_err(|()| Error::explain(ErrorType::ConnectNoRoute, "no address").into_up())
     }
 
@@ -316,6 +314,7 @@ impl ProxyHttp for Proxy {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "an upgrade nobody asked for").into_up());
         }
         passage.answered(response);
+        session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
         through::present(response, session.req_header().version == http::Version::HTTP_10);
         if self.in_flight.is_closing() {
             session.set_keepalive(None);

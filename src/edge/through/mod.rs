@@ -89,13 +89,22 @@ pub struct Through {
 pub struct Passage {
     /// What the PSA is told of its origin.
     pub forwarding: Forwarding,
-    /// How long either side may be silent.
-    pub silence: Duration,
+    /// How long each side may be silent.
+    pub silence: Silence,
     /// Addresses that could not be connected to.
     pub failed: usize,
     /// What the PSA answered, where it did.
     pub status: Option<u16>,
     entered: Entered,
+}
+
+/// How long each side of a passage may be silent.
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// The client within its body, and the WebSocket's client.
+    pub client: Duration,
+    /// The PSA.
+    pub psa: Duration,
 }
 
 impl Through {
@@ -138,10 +147,13 @@ impl Through {
         self.in_flight.clone()
     }
 
-    /// Begins a passage, unless there are too many.
-    pub fn enter(&self, request: &RequestHeader, forwarding: Forwarding) -> Option<Passage> {
+    /// Begins a passage, unless there are too many; `bodyless` where the request has no body.
+    pub fn enter(&self, request: &RequestHeader, bodyless: bool, forwarding: Forwarding) -> Option<Passage> {
         let entered = self.in_flight.enter(self.max_in_flight)?;
-        let silence = if asks_for_a_stream(request) { self.stream_timeout } else { self.read_timeout };
+        // Whoever has a body to send could send none of it, and keep its place for as long.
+        let streams = bodyless && asks_for_a_stream(request);
+        let psa = if streams { self.stream_timeout } else { self.read_timeout };
+        let silence = Silence { client: self.read_timeout, psa };
         Some(Passage { forwarding, silence, failed: 0, status: None, entered })
     }
 }
@@ -156,6 +168,9 @@ impl Passage {
         self.status = Some(status);
         let kind = response.headers.get(http::header::CONTENT_TYPE).map(|kind| kind.as_bytes());
         let events = kind.is_some_and(|kind| begins(kind, b"text/event-stream"));
+        if status == 101 {
+            self.silence.client = self.silence.psa;
+        }
         if status == 101 || events {
             self.entered.streams();
         }
