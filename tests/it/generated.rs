@@ -7,9 +7,7 @@ mod bearer;
 mod inputs;
 mod messages;
 mod rewrite;
-mod rewrite_oracle;
 mod tokens;
-mod tokens_oracle;
 
 use std::cell::Cell;
 

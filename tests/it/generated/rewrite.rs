@@ -1,5 +1,7 @@
 //! From generated catalogues and generated arguments to requests: nothing gets out that the entry does not declare.
 
+mod oracle;
+
 use std::sync::{Arc, LazyLock};
 
 use proptest::collection::vec;
@@ -11,8 +13,8 @@ use sidegate::tool::catalog::{Catalog, CatalogRules, Entry};
 use sidegate::tool::rewrite::{CallArgs, bind};
 use sidegate::tool::table::{Plan, ToolTable, standard_rows};
 
+use self::oracle::Oracle;
 use super::inputs::{members, plain, scalar, text, value};
-use super::rewrite_oracle::Oracle;
 use super::{Verdict, check};
 
 static TOOLS: LazyLock<ToolTable> = LazyLock::new(|| ToolTable::new(standard_rows()).unwrap());

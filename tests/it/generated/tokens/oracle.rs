@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::tokens::{Change, ISSUER, LEEWAY, MAX_AGE, NOW, Part, RESOURCE, Recipe, Signer};
+use super::recipe::{Change, ISSUER, LEEWAY, MAX_AGE, NOW, Part, RESOURCE, Recipe, Signer};
 
 /// A part's members by name; none where the text is no JSON object or says anything twice.
 fn members(recipe: &Recipe, part: Part) -> Option<Vec<(String, Value)>> {
