@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod credentials;
 mod discovery;
+mod helpdesk;
 mod idp;
 mod keys_contract;
 mod keys_contract_demo;

@@ -72,11 +72,14 @@ def counted(parts):
 
 
 def up(environ, start_response):
+    """With `?hold=1` it reads no more than a block until something is posted to /stream/say."""
     digest = hashlib.sha256()
     seen["received"] = 0
     while part := environ["wsgi.input"].read(BLOCK):
         digest.update(part)
         seen["received"] += len(part)
+        if environ["QUERY_STRING"] == "hold=1" and seen["received"] == BLOCK:
+            said.get(timeout=60)
     return answer(start_response, {"bytes": seen["received"], "sha256": digest.hexdigest()})
 
 
