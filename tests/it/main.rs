@@ -6,6 +6,7 @@ mod binary;
 mod calls;
 mod clients;
 mod config;
+mod connections_held;
 mod credentials;
 mod discovery;
 mod helpdesk;

@@ -18,10 +18,15 @@ pub async fn run(program: &str, config: &Value) -> Value {
 
 /// The program with the interpreter it needs.
 pub fn command(program: &str) -> Command {
-    let interpreter = if program.ends_with(".py") { "SIDEGATE_TEST_PYTHON" } else { "SIDEGATE_TEST_NODE" };
-    let mut command = Command::new(variable(interpreter));
+    let node = || Command::new(variable("SIDEGATE_TEST_NODE"));
+    let mut command = if program.ends_with(".py") { python() } else { node() };
     command.arg(PathBuf::from(variable("SIDEGATE_TEST_CLIENTS")).join(program));
     command
+}
+
+/// Python with the packages of `tests/clients`.
+pub fn python() -> Command {
+    Command::new(variable("SIDEGATE_TEST_PYTHON"))
 }
 
 /// The browser's path.
