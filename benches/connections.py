@@ -169,8 +169,10 @@ def opened(stage, options, memory):
 
 
 def measure(options, directory, servers):
-    # Made first: they shall not inherit the connections.
-    with multiprocessing.get_context("fork").Pool(options.callers) as pool:
+    # Made first: they shall not inherit the connections. A pool ends its workers with SIGTERM, and one that only noted
+    # the signal could wait on.
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(options.callers, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         stage = Stage(directory, servers, options.binary)
         drive(stage, pool, options)  # connections, caches and allocators warm up unmeasured
         rounds, memory, lost, ended = {"alone": [], "held": []}, {}, [], {}

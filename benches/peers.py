@@ -230,6 +230,8 @@ class Holder:
             pass
         except OSError as error:
             self.selector.unregister(one.socket)
+            self.idle.remove(one)
+            one.socket.close()
             self.lost.append(str(error))
 
     def trickle(self, one):
