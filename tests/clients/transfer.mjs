@@ -1,5 +1,6 @@
 // A large body down and one up, in one protocol, with either end held still for a while: whoever stands between has to hold
-// the other end back then, or keep what comes. It knows the views of helpdesk/beside.py.
+// the other end back then, or keep what comes. In HTTP/2 all requests share one connection, so that a body that is held must
+// leave room for others. It knows the views of helpdesk/beside.py.
 //
 // Configuration: {base, ca_file, protocol: "h2" | "http/1.1", bytes, sized?: false, whether an upload says its length}.
 // Prints {down: {bytes, whole: the digest is right, ahead}, up: {bytes, whole, ahead}}; `ahead` is by how many bytes the
