@@ -1,6 +1,6 @@
 #!/bin/sh
-# The test command: formatting, lints and every test, with the official MCP clients, a real OpenID provider and
-# PostgreSQL. Installs on Debian what is missing, or says so. Needs no terminal and asks nothing.
+# The test command: formatting, lints and every test, with the official MCP clients, a real OpenID provider, a helpdesk
+# with a browser, and PostgreSQL. Installs on Debian what is missing, or says so. Needs no terminal and asks nothing.
 #
 #   tests/run.sh                 everything
 #   tests/run.sh NAME...         only `cargo test NAME...`, with the same environment
@@ -30,6 +30,7 @@ need "$python" python3
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lack 'PostgreSQL' postgresql
 need setpriv util-linux
 need curl curl
+need chromium chromium
 install_lacking
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 && continue
@@ -57,12 +58,13 @@ fi
 ln -sfn "$packages_at/node_modules" "$clients/node_modules"
 
 # A virtual environment also hangs on the interpreter that made it.
-venv=$cache/python-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$clients/requirements.txt")
+venv=$cache/python-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$clients/requirements.txt" "$clients/helpdesk/requirements.txt")
 if [ ! -e "$venv/complete" ]; then
     say "Making the Python environment $venv."
     # A virtual environment knows its own path, so it is made in place and marked when it is whole.
     "$python" -m venv --clear "$venv" >&2
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$clients/requirements.txt" >&2
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+        -r "$clients/requirements.txt" -r "$clients/helpdesk/requirements.txt" >&2
     touch "$venv/complete"
 fi
 
@@ -70,7 +72,8 @@ SIDEGATE_TEST_CLIENTS=$clients
 # One of the platform packages of package.json; older npm installs it without a link in .bin.
 for SIDEGATE_TEST_NODE in "$packages_at"/node_modules/node-linux-*/bin/node; do :; done
 SIDEGATE_TEST_PYTHON=$venv/bin/python
-export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON
+SIDEGATE_TEST_CHROMIUM=$(command -v chromium)
+export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON SIDEGATE_TEST_CHROMIUM
 "$SIDEGATE_TEST_NODE" --version >/dev/null 2>&1 || die "the Node 22 of tests/clients does not run on this machine ($(uname -sm))."
 
 rounds=${SIDEGATE_TEST_ROUNDS:-1}

@@ -1,4 +1,4 @@
-//! The programs in `tests/clients`: the official SDKs as clients, and a real OpenID provider.
+//! The programs in `tests/clients`: the official SDKs as clients, a real OpenID provider, a browser.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,11 +16,22 @@ pub async fn run(program: &str, config: &Value) -> Value {
     line
 }
 
-fn command(program: &str) -> Command {
-    let interpreter = if program.ends_with(".py") { "SIDEGATE_TEST_PYTHON" } else { "SIDEGATE_TEST_NODE" };
-    let mut command = Command::new(variable(interpreter));
+/// The program with the interpreter it needs.
+pub fn command(program: &str) -> Command {
+    let node = || Command::new(variable("SIDEGATE_TEST_NODE"));
+    let mut command = if program.ends_with(".py") { python() } else { node() };
     command.arg(PathBuf::from(variable("SIDEGATE_TEST_CLIENTS")).join(program));
     command
+}
+
+/// Python with the packages of `tests/clients`.
+pub fn python() -> Command {
+    Command::new(variable("SIDEGATE_TEST_PYTHON"))
+}
+
+/// The browser's path.
+pub fn chromium() -> String {
+    variable("SIDEGATE_TEST_CHROMIUM")
 }
 
 #[allow(clippy::disallowed_methods, reason = "the runner tells the tests, not the program under test")]

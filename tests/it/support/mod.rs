@@ -2,6 +2,7 @@
 
 pub mod alga;
 pub mod clients;
+pub mod helpdesk;
 pub mod http;
 pub mod http2;
 pub mod issuer;

@@ -56,6 +56,14 @@ impl Process {
         self.child.id()
     }
 
+    /// A line of its /proc/PID/status in bytes: `VmRSS`, its memory, or `VmHWM`, the most that was ever.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process");
+        let value = status.lines().find_map(|have| have.strip_prefix(line)?.strip_prefix(':'));
+        let value = value.unwrap_or_else(|| panic!("no {line} in {status}"));
+        value.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    }
+
     /// Its first line on standard output, once it is whole.
     pub async fn first_line(&mut self) -> String {
         let path = self.output.path().to_owned();

@@ -1,0 +1,261 @@
+"""Drives benches/connections.sh: calls alone, and the same calls while idle and slow connections are held.
+
+`sidegate demo` is the PSA and the issuer; measured is a second process, `sidegate serve` on the demo's configuration.
+  alone       a few callers, each with one connection, one tools/call after the other;
+  held        the same, while half of --idle TLS connections rest in HTTP/1.1 and half in HTTP/2, each after one request,
+              and --slow more stay in the middle of a handshake, a header, a body or an answer, a byte a second.
+An idle connection counts as held when it answers a second request at the end. A slow one that Sidegate ends is opened
+anew. The load shares the CPUs with Sidegate: compare within one run. Python's standard library only.
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+# Nothing is left beside the sources.
+sys.dont_write_bytecode = True
+
+from peers import Holder, Idle1, Idle2, Target
+from servers import Failed, Servers, cpu_us, free_ports, wait_for
+
+REVISION = "2026-07-28"
+META = {
+    "io.modelcontextprotocol/protocolVersion": REVISION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "sidegate-bench", "version": "1"},
+}
+ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 4}}
+# What is read slowly is as long as the demo has it.
+LONG_ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 100}}
+
+
+def call(arguments):
+    params = {"name": "call_api_endpoint", "arguments": arguments, "_meta": META}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+
+
+class Stage:
+    """The two processes, and how to reach the one that is measured."""
+
+    def __init__(self, directory, servers, binary):
+        if not binary or not os.access(binary, os.X_OK):
+            raise Failed(f"there is no Sidegate binary at {binary or '(no --binary)'}")
+        binary = os.path.abspath(binary)
+        servers.start("demo", [binary, "demo", "--json", "--port", "0"])
+        demo = self.ready_line(directory / "demo.log")
+        self.port, ops = free_ports(2)
+        self.ca_file, self.path = demo["ca_file"], urlsplit(demo["mcp_url"]).path
+        self.headers = {
+            "authorization": f"Bearer {demo['token']}",
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": REVISION,
+            "mcp-method": "tools/call",
+            "mcp-name": "call_api_endpoint",
+        }
+        own = {"SERVER__LISTEN": f"127.0.0.1:{self.port}", "OPS__LISTEN": f"127.0.0.1:{ops}", "LOG__FILTER": "warn",
+               "STORE__URL": f"sqlite://{directory}/sidegate.db", "AUDIT__PATH": f"{directory}/audit.jsonl"}
+        os.environ.update({f"SIDEGATE__{key}": value for key, value in own.items()})
+        sidegate = servers.start("sidegate", [binary, "serve", "--config", demo["config_file"]])
+        wait_for(servers, "sidegate", sidegate, f"http://127.0.0.1:{ops}/readyz")
+        self.pid = sidegate.pid
+
+    @staticmethod
+    def ready_line(log):
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            if (text := log.read_text()).endswith("\n"):
+                return json.loads(text.splitlines()[0])
+            time.sleep(0.05)
+        raise Failed(f"the demo was not ready within 30 s:\n{log.read_text()}")
+
+    def post(self, length=None):
+        """A call's head and body as HTTP/1.1 has them; with `length` the head of one with such a body."""
+        body = "" if length else call(LONG_ARGUMENTS)
+        fields = {"host": f"localhost:{self.port}", **self.headers, "content-length": length or len(body)}
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", body]
+        return "\r\n".join(lines).encode()
+
+    def target(self):
+        return Target("localhost", self.port, self.ca_file, f"/.well-known/oauth-protected-resource{self.path}", self.post)
+
+    def resident(self):
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class Caller:
+    """One connection and one call after the other."""
+
+    def __init__(self, port, path, headers, ca_file):
+        self.path, self.headers, self.body = path, headers, call(ARGUMENTS)
+        context = ssl.create_default_context(cafile=ca_file)
+        self.connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=60)
+
+    def once(self):
+        """What went wrong, or None."""
+        try:
+            self.connection.request("POST", self.path, self.body, self.headers)
+            answer = self.connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            return repr(error)
+        good = answer.status == 200 and b'"isError":true' not in text and b'"result"' in text
+        return None if good else f"{answer.status} {text[:200]!r}"
+
+
+def call_for(how, seconds):
+    """Runs in a process of its own: the seconds each call took, and what went wrong."""
+    caller = Caller(*how)
+    took, failures = [], []
+    until = time.monotonic() + seconds
+    while (began := time.monotonic()) < until:
+        if wrong := caller.once():
+            failures.append(wrong)
+        else:
+            took.append(time.monotonic() - began)
+    caller.connection.close()
+    return took, failures
+
+
+def drive(stage, pool, options):
+    how = (stage.port, stage.path, stage.headers, stage.ca_file)
+    before = cpu_us([stage.pid])
+    results = pool.starmap(call_for, [(how, options.seconds)] * options.callers)
+    used = cpu_us([stage.pid]) - before
+    took = sorted(one for latencies, _ in results for one in latencies)
+    failures = [one for _, failed in results for one in failed]
+    if len(took) < 10:
+        raise Failed(f"hardly a call was answered: {failures[:3]}")
+    return {
+        "calls": len(took),
+        "failures": failures,
+        "rps": len(took) / options.seconds,
+        "p50": took[len(took) // 2],
+        "p99": took[len(took) * 99 // 100],
+        "cpu": used / len(took),
+    }
+
+
+def opened(stage, options, memory):
+    """All connections, and in `memory` what each of a kind has added to the process, in bytes."""
+    holder = Holder(stage.target())
+
+    def measured(name, count, opening):
+        before = stage.resident()
+        opening()
+        time.sleep(0.5)  # the last of them settle
+        memory.setdefault(name, []).append((stage.resident() - before) / max(count, 1))
+
+    half = options.idle // 2
+    measured("http/1.1", half, lambda: holder.open_idle(Idle1, half))
+    measured("h2", options.idle - half, lambda: holder.open_idle(Idle2, options.idle - half))
+    measured("slow", options.slow, lambda: holder.open_slow(options.slow))
+    holder.hold()
+    return holder
+
+
+def measure(options, directory, servers):
+    # Made first: they shall not inherit the connections. A pool ends its workers with SIGTERM, and one that only noted
+    # the signal could wait on.
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(options.callers, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
+        stage = Stage(directory, servers, options.binary)
+        drive(stage, pool, options)  # connections, caches and allocators warm up unmeasured
+        rounds, memory, lost, ended = {"alone": [], "held": []}, {}, [], {}
+        for _ in range(options.rounds):
+            rounds["alone"].append(drive(stage, pool, options))
+            holder = opened(stage, options, memory)
+            rounds["held"].append(drive(stage, pool, options))
+            lost += holder.release()
+            ended = {kind: ended.get(kind, 0) + count for kind, count in holder.ended.items()}
+    report = {"idle": options.idle, "slow": options.slow, "callers": options.callers, "rounds": options.rounds,
+              "seconds": options.seconds, **{name: summarise(found) for name, found in rounds.items()}}
+    report["ratio"] = {key: round(report["held"][key] / report["alone"][key], 2) for key in ("rps", "p50_ms", "p99_ms", "cpu_us")}
+    # Later rounds reuse what the first has taken.
+    report["bytes_per_connection"] = {name: round(found[0]) for name, found in memory.items()}
+    report |= {"idle_lost": len(lost), "lost_because": sorted(set(lost))[:3], "slow_ended": ended}
+    return report
+
+
+def summarise(rounds):
+    def middle(field):
+        return statistics.median(one[field] for one in rounds)
+
+    failures = [failure for one in rounds for failure in one["failures"]]
+    return {
+        "calls": sum(one["calls"] for one in rounds),
+        "failed": len(failures),
+        "failed_because": sorted(set(failures))[:3],
+        "rps": round(middle("rps")),
+        "p50_ms": round(middle("p50") * 1000, 2),
+        "p99_ms": round(middle("p99") * 1000, 2),
+        "cpu_us": round(middle("cpu")),
+    }
+
+
+def table(report):
+    print(f"{'':34}{'calls/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/call':>13}{'calls':>9}{'failed':>8}")
+    held = f"{report['idle']:,} idle and {report['slow']:,} slow held"
+    for title, row in (("calls alone", report["alone"]), (held, report["held"])):
+        print(f"{title:34}{row['rps']:>9,}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['cpu_us']:>13,}{row['calls']:>9,}{row['failed']:>8}")
+    ratio = report["ratio"]
+    print(f"{'ratio':34}{ratio['rps']:>8.2f}x{ratio['p50_ms']:>8.2f}x{ratio['p99_ms']:>8.2f}x{ratio['cpu_us']:>12.2f}x")
+    print("memory per connection: " + ", ".join(f"{name} {size / 1024:.0f} KiB" for name, size in report["bytes_per_connection"].items()))
+    print(f"idle connections lost: {report['idle_lost']}; slow ones ended by Sidegate and opened anew: "
+          + ", ".join(f"{kind} {count}" for kind, count in report["slow_ended"].items()))
+    print(f"median of {report['rounds']} alternating rounds of {report['seconds']} s, {report['callers']} callers; "
+          f"{os.cpu_count()} CPUs shared by load, Sidegate and the demo PSA")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="benches/connections.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default=os.environ.get("SIDEGATE_BINARY"), help="the sidegate to measure")
+    parser.add_argument("--lacks-binary", action="store_true", help="only say yes if a binary is needed and none is named")
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of the table")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=5, help="length of each measurement")
+    parser.add_argument("--idle", type=int, default=2000, help="idle connections, half of them HTTP/2")
+    parser.add_argument("--slow", type=int, default=200, help="slow connections of all kinds together")
+    parser.add_argument("--callers", type=int, default=4)
+    options = parser.parse_args()
+    if options.lacks_binary:
+        print("no" if options.binary else "yes")
+        return 0
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
+    os.environ["TMPDIR"] = str(directory)
+    servers = Servers(directory)
+    try:
+        report = measure(options, directory, servers)
+    except (Failed, OSError) as failure:
+        print(f"benches/connections.sh: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        servers.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    if options.json:
+        print(json.dumps(report))
+    else:
+        table(report)
+    return 1 if report["alone"]["failed"] + report["held"]["failed"] + report["idle_lost"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

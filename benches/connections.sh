@@ -1,0 +1,26 @@
+#!/bin/sh
+# What idle and slow connections cost the calls beside them: latency, throughput and memory, side by side in one run.
+#
+#   benches/connections.sh [--binary FILE] [--json] [--rounds N] [--seconds S] [--idle N] [--slow N] [--callers N]
+#
+# Uses --binary, or SIDEGATE_BINARY, or builds with `cargo build --release --locked`. Loopback only; a minute or two when
+# there is a binary; stops what it started. Needs python3 (installed on Debian where allowed).
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/deploy/packages.sh"
+need python3 python3
+install_lacking
+
+# Asked first, so that a wrong argument does not cost a build.
+lacks_binary=$(python3 "$root/benches/connections.py" "$@" --lacks-binary)
+if [ "$lacks_binary" = yes ]; then
+    need_cargo "$(rust_version "$root")"
+    need_build_tools
+    install_lacking
+    say 'Building Sidegate (release); the first time this takes 10 to 15 minutes on 2 cores.'
+    SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
+    export SIDEGATE_BINARY
+    (cd "$root" && cargo build --release --locked --bin sidegate >&2)
+fi
+exec python3 "$root/benches/connections.py" "$@"
