@@ -12,7 +12,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType};
 use tokio_util::sync::CancellationToken;
 
 use super::forwarded::{self, Peer, Place, TrustedProxy};
@@ -20,7 +20,7 @@ use super::header::{self, HeaderBounds};
 use super::in_flight::InFlight;
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
-use super::through::{self, Failure, Forwarding, Passage, Through};
+use super::through::{self, Failure, Forwarding, Passage, Through, is_interim};
 use super::{body, line};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
 
@@ -339,12 +339,21 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _: &mut Context) -> FailToProxy {
-        let (etype, source) = (error.etype().as_str(), error.esource().as_str());
-        let failure = Failure::of(error).filter(|_| session.response_written().is_none());
-        match failure {
-            Some(failure) if failure.status >= 500 => tracing::warn!(etype, source, "passthrough failed"),
-            _ => tracing::debug!(etype, source, "passthrough ended early"),
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        // `100 Continue` is no answer yet.
+        let answered = session.response_written().is_some_and(|answer| !is_interim(answer.status));
+        let failure = Failure::of(error).filter(|_| !answered);
+        if context.passage.is_some() && *error.esource() != ErrorSource::Downstream {
+            tracing::warn!(
+                error = error.etype().as_str(),
+                answered,
+                "the PSA did not answer what was passed through"
+            );
         }
         // pingora keeps no connection after this.
         session.set_keepalive(None);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Method;
 use http::header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +162,7 @@ impl Passage {
     /// Takes note of the PSA's answer.
     pub fn answered(&mut self, response: &ResponseHeader) {
         let status = response.status.as_u16();
-        if response.status.is_informational() && status != 101 {
+        if is_interim(response.status) {
             return;
         }
         self.status = Some(status);
@@ -175,6 +175,11 @@ impl Passage {
             self.entered.streams();
         }
     }
+}
+
+/// Whether another answer follows this one (RFC 9110 section 15.2).
+pub fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 fn begins(text: &[u8], with: &[u8]) -> bool {

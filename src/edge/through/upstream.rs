@@ -64,7 +64,7 @@ struct Known {
     addresses: Mutex<Addresses>,
     /// One look-up at a time.
     asking: tokio::sync::Mutex<()>,
-    /// The address that worked last, counted on without end.
+    /// Which address is used; goes on to the next with every failure, without end.
     chosen: AtomicUsize,
 }
 
