@@ -7,6 +7,7 @@ mod calls;
 mod clients;
 mod config;
 mod credentials;
+mod deploy;
 mod discovery;
 mod idp;
 mod keys_contract;
