@@ -121,6 +121,9 @@ class Compose(unittest.TestCase):
         demo = services["demo"]
         port = demo["command"][demo["command"].index("--port") + 1]
         self.assertEqual(demo["ports"], [f"127.0.0.1:{port}:{port}"])
+        # What it writes goes to the one folder that belongs to the image's user.
+        self.assertEqual(demo["volumes"], [f"demo:{last('VOLUME')[0]}"])
+        self.assertEqual(demo["environment"]["TMPDIR"], last("VOLUME")[0])
 
     def test_the_one_before_a_real_psa_has_time_to_stop_and_a_configuration_that_is_accepted(self):
         service = COMPOSE["services"]["sidegate"]
