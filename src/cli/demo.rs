@@ -34,6 +34,9 @@ pub struct DemoArguments {
     /// The port for MCP; 0 takes a free one.
     #[arg(long, default_value_t = 8443)]
     port: u16,
+    /// The IP address for MCP instead of loopback: 0.0.0.0 in a container whose port is published.
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<IpAddr>,
     /// Print one JSON line when ready, and nothing else on standard output.
     #[arg(long)]
     json: bool,
@@ -78,7 +81,7 @@ fn failed(error: impl ToString) -> AppError {
 pub async fn run(arguments: DemoArguments) -> Done {
     let folder = tempfile::Builder::new().prefix("sidegate-demo-").tempdir().map_err(failed)?;
     let clock = Clock::System;
-    let door = listeners(arguments.port)?;
+    let door = listeners(arguments.host, arguments.port)?;
     let port = door.addresses().first().map(SocketAddr::port).unwrap_or_default();
     let ops = loopback(0)?;
     let psa = DemoPsa::start(async_listener(loopback(0)?)?, clock.clone()).await.map_err(failed)?;
@@ -197,6 +200,11 @@ pub async fn new_token(config: Option<&Path>, agent: &str) -> Result<Secret, App
     }
 }
 
+/// The configuration of the demo that runs here, if one does.
+pub fn running() -> Option<PathBuf> {
+    Pointer::read().ok().map(|notes| notes.with_file_name("sidegate.toml"))
+}
+
 /// What the configuration wires together.
 struct Wiring<'a> {
     folder: &'a Path,
@@ -251,8 +259,13 @@ fn loopback(port: u16) -> Result<TcpListener, AppError> {
         .map_err(|error| AppError(format!("--port: 127.0.0.1:{port} cannot be bound: {error}; try --port 0")))
 }
 
-/// 127.0.0.1 and, where this machine has it, ::1 on the same port: `localhost` may be either.
-fn listeners(port: u16) -> Result<Door, AppError> {
+/// 127.0.0.1 and, where this machine has it, ::1 on the same port: `localhost` may be either. Or `host` instead.
+fn listeners(host: Option<IpAddr>, port: u16) -> Result<Door, AppError> {
+    if let Some(host) = host {
+        let bound = TcpListener::bind((host, port));
+        let bound = bound.map_err(|error| AppError(format!("--host: {host} port {port}: {error}")))?;
+        return Ok(Door::from_sockets(vec![bound]));
+    }
     let v4 = loopback(port)?;
     let port = v4.local_addr().map_err(failed)?.port();
     let v6 = TcpListener::bind((IpAddr::from(Ipv6Addr::LOCALHOST), port)).ok();

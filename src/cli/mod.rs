@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod idp;
 mod keys;
+mod local;
 mod logging;
 mod serve;
 mod token;
@@ -53,6 +54,10 @@ enum Command {
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Ask the server that runs here whether it is ready; for containers without a shell.
+    Health(local::HealthArguments),
+    /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
+    Drain(local::DrainArguments),
 }
 
 /// What a command ends with: nothing, or words for the operator.
@@ -69,6 +74,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Idp(command) => idp::run(config, command).await,
         Command::Token(command) => token::run(config, command).await,
         Command::Keys(command) => keys::run(config, command).await,
+        Command::Health(arguments) => local::health(config, arguments).await,
+        Command::Drain(arguments) => local::drain(config, arguments).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@ mod places;
 mod sections;
 mod walk;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use figment::value::Dict;
@@ -150,6 +151,35 @@ pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     }
     cross::check(&config, &mut findings);
     findings.into_problems().map_or(Ok(config), Err)
+}
+
+/// Where on this machine `ops.listen` can be asked: what `file` and `env` say of it, whatever else they say.
+/// A server goes on with what it had when its file is spoilt, and it must not look dead then.
+///
+/// # Errors
+/// That there is no such address, in words.
+pub fn ops_address(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<SocketAddr, String> {
+    let layers = Layers::read(file, env, &mut Findings::new(file));
+    let listen = layers.merged().get("ops").and_then(|ops| match ops.as_str() {
+        Some(text) => layers::toml_value(text)?.find("listen"),
+        None => ops.find_ref("listen").cloned(),
+    });
+    let listen = listen.and_then(|listen| listen.as_str().map(str::to_owned));
+    let listen = listen.unwrap_or_else(|| OpsConfig::default().listen);
+    let mut address: SocketAddr =
+        listen.parse().map_err(|_| format!("ops.listen: `{listen}` is not an IP address with a port"))?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    match address.port() {
+        0 => Err("ops.listen: port 0 is a different one each time; choose a port".to_owned()),
+        _ => Ok(address),
+    }
 }
 
 /// The `SIDEGATE__` variables of this process, for [`load`]: the only place

@@ -332,6 +332,56 @@ async fn check_finds_no_problem_in_what_the_demo_wrote() {
 }
 
 #[tokio::test]
+async fn the_health_of_what_runs_here_is_asked_without_a_shell() {
+    let mut demo = Demo::start().await;
+    for arguments in [&["health"][..], &["health", "--live"]] {
+        demo.beside_well(arguments).await;
+    }
+    // Without a name for its configuration the running demo is found.
+    let ended = Process::run(sidegate(demo.temp.path()).arg("health")).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // A configuration that was spoilt meanwhile does not make a healthy server look dead.
+    let listen =
+        demo.says("metrics_url").trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    std::fs::write(demo.temp.path().join("spoilt.toml"), "[[ spoilt").unwrap();
+    let ended = Process::run(
+        sidegate(demo.temp.path())
+            .args(["health", "--config", "spoilt.toml"])
+            .env("SIDEGATE__OPS__LISTEN", &listen),
+    )
+    .await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    demo.process.terminate();
+    demo.process.ended().await;
+    let ended =
+        Process::run(sidegate(demo.temp.path()).arg("health").env("SIDEGATE__OPS__LISTEN", &listen)).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.err.contains(&format!("http://{listen}/readyz: the server cannot be reached")),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_demo_serves_on_the_address_that_was_asked_for() {
+    crate::support::install_crypto();
+    let temp = tempfile::tempdir().unwrap();
+    let mut process =
+        Process::start(sidegate(temp.path()).args(["demo", "--json", "--port", "0", "--host", "0.0.0.0"]));
+    let said: Value = serde_json::from_str(&process.first_line().await).unwrap();
+    let config = std::fs::read_to_string(said["config_file"].as_str().unwrap()).unwrap();
+    assert!(config.contains("listen = [\"0.0.0.0:"), "{config}");
+    let client = client_trusting(Path::new(said["ca_file"].as_str().unwrap()));
+    let metadata =
+        said["mcp_url"].as_str().unwrap().replace("/api/mcp", "/.well-known/oauth-protected-resource");
+    let answer = client.send(http::Request::get(metadata).body(Bytes::new()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    process.terminate();
+    process.ended().await;
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_said_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use sidegate::config::{Config, IssuerConfig, Problems, environment, known_keys, load, report};
+use sidegate::config::{Config, IssuerConfig, Problems, environment, known_keys, load, ops_address, report};
 use sidegate::gate::admin::AgentSpec;
 use sidegate::units::{Size, Span};
 
@@ -709,6 +709,29 @@ fn client_certificates_need_tls_and_an_authority() {
         );
     }
     only(&format!("{tls}client_ca_file = {ca:?}"), "server.client_certificates", "is off");
+}
+
+#[test]
+fn the_operators_address_is_found_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sidegate.toml");
+    let asked = |toml: &str, env: &[(&str, &str)]| {
+        std::fs::write(&file, toml).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        ops_address(Some(&file), env).map(|address| address.to_string())
+    };
+    let of = |address: &str| Ok(address.to_owned());
+    assert_eq!(asked("", &[]), of("127.0.0.1:9464"));
+    assert_eq!(asked("[ops]\nlisten = \"0.0.0.0:1\"\n[server]\nnonsense = 1", &[]), of("127.0.0.1:1"));
+    assert_eq!(asked("[ops]\nlisten = \"[::]:2\"", &[]), of("[::1]:2"));
+    assert_eq!(asked("[ops]\nlisten = \"10.0.0.7:3\"", &[]), of("10.0.0.7:3"));
+    let variable = [("SIDEGATE__OPS__LISTEN", "0.0.0.0:4")];
+    assert_eq!(asked("[ops]\nlisten = \"0.0.0.0:1\"", &variable), of("127.0.0.1:4"));
+    assert_eq!(asked("[[ spoilt", &variable), of("127.0.0.1:4"));
+    assert_eq!(asked("", &[("SIDEGATE__OPS", "{ listen = \"127.0.0.1:5\" }")]), of("127.0.0.1:5"));
+    for wrong in ["[ops]\nlisten = \"localhost\"", "[ops]\nlisten = \"127.0.0.1:0\""] {
+        assert!(asked(wrong, &[]).unwrap_err().starts_with("ops.listen: "), "{wrong}");
+    }
 }
 
 /// The shipped file, with (`true`) or without what is commented out in it.

@@ -11,6 +11,7 @@ mod config;
 mod connections;
 mod connections_held;
 mod credentials;
+mod deploy;
 mod discovery;
 mod generated;
 mod helpdesk;
