@@ -40,6 +40,11 @@ pub(super) fn excerpt(text: &str, limit: usize) -> String {
     }
 }
 
+/// A name from a registry, in backticks: cleaned and on one line.
+pub(super) fn named(name: &str) -> String {
+    format!("`{}`", clean(&name.replace(['\n', '\t'], " ")))
+}
+
 /// A name that came from outside, quoted for a message: cleaned, in backticks, at most 80 characters.
 pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", excerpt(&name.replace(['\n', '\t'], " "), 80))
@@ -62,12 +67,12 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 
 /// `; did you mean ...?`, or nothing.
 pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(name, candidates).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+    nearest(name, candidates).map(|near| format!("; did you mean {}?", named(near))).unwrap_or_default()
 }
 
 /// `a, b and c`, each in backticks; at most `limit` of them.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>, limit: usize) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = names.into_iter().map(named).collect();
     match (names.len() > limit, names.split_last()) {
         (true, _) => format!("{} and {} more", names[..limit].join(", "), names.len() - limit),
         (false, Some((last, rest))) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
@@ -108,5 +113,6 @@ mod tests {
         assert_eq!(listed(["a"], 5), "`a`");
         assert_eq!(listed(["a", "b", "c"], 2), "`a`, `b` and 1 more");
         assert_eq!(listed([], 2), "none");
+        assert_eq!(listed(["a\0b\n\u{202e}c"], 2), "`ab c`");
     }
 }

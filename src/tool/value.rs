@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::text::listed;
+use super::text::{listed, named};
 
 /// How deep `anyOf` and its kin are followed.
 const DEEPEST: usize = 8;
@@ -93,7 +93,7 @@ fn fits_within(schema: &Value, text: &str, depth: usize) -> Result<(), String> {
     if let Some(only) = keywords.get("const").map(shown)
         && only != text
     {
-        return Err(format!("must be `{only}`"));
+        return Err(format!("must be {}", named(&only)));
     }
     if !types.is_empty() && !types.iter().any(|kind| is_of(kind, text)) {
         let kinds = types.iter().filter(|kind| **kind != "null").map(|kind| match *kind {

@@ -97,7 +97,7 @@ async fn a_write_leaves_its_intent_before_and_its_event_after() {
 #[tokio::test]
 async fn a_write_that_cannot_be_recorded_is_not_made() {
     let world = World::start().await;
-    let folder = world.folder.path().to_owned();
+    let folder = world.folder.path().join("record");
     let moved = folder.with_extension("gone");
     // The sink reopens a file that was moved away, and finds no folder to do it in.
     std::fs::rename(&folder, &moved).unwrap();

@@ -226,7 +226,7 @@ async fn the_whole_way(alg: &str) {
             assert_eq!(record[name], Value::Null, "{name}: {record:#}");
         }
     }
-    let text = std::fs::read_to_string(gate.world.folder.path().join("audit.jsonl")).unwrap();
+    let text = std::fs::read_to_string(gate.world.folder.path().join("record/audit.jsonl")).unwrap();
     assert!(!text.contains(SECRET));
 }
 

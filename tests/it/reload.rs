@@ -93,6 +93,7 @@ fn beside(world: &World, folder: &Path) -> String {
 async fn a_hangup_reads_the_file_again_and_the_log_says_what_came_of_it() {
     let world = World::of(Plan { server: "drain_delay = \"0s\"", ..Plan::default() }).await;
     let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("record")).unwrap();
     let file = folder.path().join("own.toml");
     let text = beside(&world, folder.path());
     fs::write(&file, &text).unwrap();

@@ -77,10 +77,10 @@ impl Trusted<'_> {
     }
 }
 
-fn demo_psa(psa: &DemoPsa, url: &str) -> String {
+/// `url` is where calls go, `keys_url` where keys are made.
+fn demo_psa(psa: &DemoPsa, url: &str, keys_url: &str) -> String {
     format!(
-        "url = \"{url}\"\ndemo_url = \"{}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
-        psa.url,
+        "url = \"{url}\"\ndemo_url = \"{keys_url}\"\ntenant = \"{}\"\nkeys = \"demo\"\ndemo_secret = \"{}\"\ncatalog_user = \"{}\"",
         psa.tenant,
         psa.control_secret.expose(),
         psa.catalog_user
@@ -136,13 +136,15 @@ min_refresh_interval = "1s"
 {limits}
 [audit]
 sink = "file"
-path = "{folder}/audit.jsonl"
+path = "{folder}/record/audit.jsonl"
 {trusted}
 {more}
 "#,
             listen = self.listen,
             server = self.server,
-            psa = self.psa.map_or_else(|| demo_psa(psa, self.psa_url.unwrap_or(psa_url)), str::to_owned),
+            psa = self
+                .psa
+                .map_or_else(|| demo_psa(psa, self.psa_url.unwrap_or(psa_url), psa_url), str::to_owned),
             idp = self.idp,
             limits = self.limits,
             trusted = self.trusted.as_ref().unwrap_or(&demo).text(psa, self.issuer),

@@ -97,6 +97,7 @@ impl World {
         issuer.allow_resource(&mcp_url);
         let folder = Rc::new(tempfile::tempdir().expect("a folder"));
         FOLDERS.with_borrow_mut(|folders| folders.push(folder.clone()));
+        std::fs::create_dir(folder.path().join("record")).expect("a folder");
         if plan.tls {
             tls::write(folder.path());
         }
@@ -272,7 +273,7 @@ impl World {
 
     /// The audit records, once they are as `wanted`.
     pub async fn records_when(&self, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let path = self.folder.path().join("audit.jsonl");
+        let path = self.folder.path().join("record/audit.jsonl");
         until(|| {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             // The last line may still be growing.
