@@ -7,6 +7,7 @@
 # --version VERSION  instead of the manifest's, with -1 behind it
 # --out DIRECTORY    where the package goes; by default the current directory
 # SOURCE_DATE_EPOCH  the time on every file, by default that of the last commit: the same input is the same package
+# DEBFULLNAME, DEBEMAIL: who answers for the package; give them for one that others are to install
 # SIDEGATE_DEB_COMPRESSION=gzip packs faster than the default, xz
 set -eu
 umask 022
@@ -44,6 +45,7 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
     SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct 2>/dev/null) || die 'set SOURCE_DATE_EPOCH: this is no git checkout'
 fi
 export SOURCE_DATE_EPOCH
+maintainer="${DEBFULLNAME:-The Sidegate developers} <${DEBEMAIL:-sidegate@localhost}>"
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -59,13 +61,14 @@ put 644 "$here/privileged-port.conf" /usr/share/sidegate/privileged-port.conf
 put 644 "$root/config/sidegate.toml" /usr/share/sidegate/sidegate.toml.sample
 put 644 "$here/README.md" /usr/share/doc/sidegate/README.Debian.md
 put 644 "$root/README.md" /usr/share/doc/sidegate/README.md
+put 644 "$here/debian/lintian-overrides" /usr/share/lintian/overrides/sidegate
 put 644 "$here/debian/copyright" /usr/share/doc/sidegate/copyright
 put 644 /dev/null /etc/sidegate/sidegate.toml
 
 gzip -9n <"$root/CHANGELOG.md" >"$tree/usr/share/doc/sidegate/changelog.gz"
 {
     printf 'sidegate (%s) unstable; urgency=medium\n\n  * What has changed is in changelog.gz.\n\n' "$version"
-    printf ' -- The Sidegate developers <sidegate@localhost>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+    printf ' -- %s  %s\n' "$maintainer" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$tree/usr/share/doc/sidegate/changelog.Debian.gz"
 
 # The libraries that the binary asks for, libc in the newest version whose symbols it uses.
@@ -84,8 +87,8 @@ done
 
 architecture=$(dpkg --print-architecture)
 mkdir "$tree/DEBIAN"
-sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@DEPENDS@/$depends/" \
-    -e "s/@SIZE@/$(du -k -s --apparent-size "$tree" | cut -f 1)/" "$here/debian/control.in" >"$tree/DEBIAN/control"
+sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@MAINTAINER@/$maintainer/" \
+    -e "s/@DEPENDS@/$depends/" -e "s/@SIZE@/$(du -k -s --apparent-size "$tree" | cut -f 1)/" "$here/debian/control.in" >"$tree/DEBIAN/control"
 install -m 755 "$here/debian/postinst" "$here/debian/prerm" "$here/debian/postrm" "$tree/DEBIAN/"
 install -m 644 "$here/debian/conffiles" "$tree/DEBIAN/"
 (cd "$tree" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"

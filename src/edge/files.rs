@@ -8,7 +8,7 @@ pub fn allow_many() -> Option<u64> {
     if limit.current != limit.maximum {
         let soft = limit.current;
         limit.current = limit.maximum;
-        if setrlimit(Resource::Nofile, limit.clone()).is_err() {
+        if setrlimit(Resource::Nofile, limit).is_err() {
             limit.current = soft;
         }
     }

@@ -16,6 +16,8 @@ need systemd-nspawn systemd-container
 need dpkg-deb dpkg
 need readelf binutils
 need curl curl
+need sqlite3 sqlite3
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || lack 'PostgreSQL' postgresql
 install_lacking
 
 binary=${1:-}
@@ -25,7 +27,16 @@ if [ -z "$binary" ]; then
     binary=$(target_directory)/debug/sidegate
 fi
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+# What the container makes of control groups is within ours, and goes with us.
+groups=
+clean() {
+    for group in $groups; do
+        echo $$ >"$group/../cgroup.procs" || true
+        find "$group" -depth -type d -exec rmdir {} + || true
+    done
+    rm -rf "$folder"
+}
+trap clean EXIT
 chmod 755 "$folder"
 
 say 'The unit: verify, and an exposure of at most 2.0.'
@@ -44,7 +55,7 @@ for dropped in '' privileged-port.conf; do
 done
 
 say 'The package, built twice.'
-export SIDEGATE_DEB_COMPRESSION=gzip
+export SIDEGATE_DEB_COMPRESSION=none
 strip -o "$folder/sidegate" "$binary"
 build() { deploy/appliance/build.sh --binary "$folder/sidegate" "$@" 2>"$folder/build.log" || die "$(cat "$folder/build.log")"; }
 package=$(build --version 1.0-1 --out "$folder/first")
@@ -56,10 +67,11 @@ mv "$(build --version 1.1-1 --out "$folder")" "$folder/new.deb"
 dpkg-deb -R "$folder/new.deb" "$folder/tree"
 echo '# another default' >"$folder/tree/etc/sidegate/sidegate.toml"
 sed -i 's/^Version: .*/Version: 1.2-1/' "$folder/tree/DEBIAN/control"
-dpkg-deb --root-owner-group -Zgzip --build "$folder/tree" "$folder/other.deb" >/dev/null
+dpkg-deb --root-owner-group -Znone --build "$folder/tree" "$folder/other.deb" >/dev/null
 rm -rf "$folder/tree" "$folder/first" "$folder/second"
 
 cp tests/deploy/appliance_inside.sh "$folder/inside.sh"
+cp tests/it/support/alga_schema.sql "$folder/"
 cat >"$folder/outside.sh" <<'OUTSIDE'
 set -eu
 folder=$1
@@ -70,7 +82,7 @@ cd "$folder/layer"
 mount -t overlay overlay -o "lowerdir=/,upperdir=upper,workdir=work" root
 # What nspawn keeps there about its containers goes with this namespace.
 mount -t tmpfs -o mode=755 tmpfs /run
-cp "$folder/inside.sh" "$folder/old.deb" "$folder/new.deb" "$folder/other.deb" root/opt/
+cp "$folder/inside.sh" "$folder/old.deb" "$folder/new.deb" "$folder/other.deb" "$folder/alga_schema.sql" root/opt/
 rm -f root/usr/sbin/policy-rc.d root/etc/systemd/system/sidegate.service
 cat >root/etc/systemd/system/sidegate-test.service <<'UNIT'
 [Unit]
@@ -88,10 +100,17 @@ timeout -k 5 240 systemd-nspawn --directory=root --machine="sidegate-test-$$" --
     --boot systemd.unit=sidegate-test.service systemd.show_status=no </dev/null >"$folder/boot" 2>&1 || true
 cp root/opt/log "$folder/log"
 OUTSIDE
+for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    group=$hierarchy/sidegate-test-$$
+    if [ -w "$hierarchy/cgroup.procs" ] && mkdir "$group" 2>/dev/null; then
+        groups="$groups $group"
+        echo $$ >"$group/cgroup.procs" || true
+    fi
+done
 unshare --mount --propagation private sh "$folder/outside.sh" "$folder" >"$folder/outside" 2>&1 || true
 if ! [ -s "$folder/log" ]; then
     say "LEFT OUT: no systemd could be booted in a container on this machine, so installing, starting, upgrading and" \
-        "removing the package was not tried: $(tail -n 3 "$folder/outside" "$folder/boot" 2>/dev/null)"
+        "removing the package was not tried here: $(tail -n 3 "$folder/outside" "$folder/boot" 2>/dev/null)"
     exit 0
 fi
 cat "$folder/log" >&2

@@ -8,7 +8,7 @@ failed() {
     echo "FAILED at line $1: $BASH_COMMAND"
     systemctl status --no-pager --lines=0 sidegate.service || true
     journalctl --no-pager -n 40 -u sidegate.service || true
-    cat /opt/*.out || true
+    for file in /opt/*.out; do echo "== $file"; cut -c 1-300 "$file"; done
 }
 trap 'failed $LINENO' ERR
 step() { printf '%3ds  %s\n' "$((SECONDS - started))" "$*"; }
@@ -134,13 +134,40 @@ is "$(dpkg-query -W -f '${Version}' sidegate)" 1.2-1
 cmp $config good.toml
 await reads
 
+step 'Keys that are minted in PostgreSQL, over its unix socket as the service'"'"'s own user and over TCP.'
+postgres=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb | tail -n 1)")
+install -d -o postgres /opt/postgres /run/postgresql
+as_postgres() { (cd /opt/postgres && runuser -u postgres -- "$@"); }
+as_postgres "$postgres/initdb" --no-sync --auth-local=peer --auth-host=trust data >postgres.out 2>&1
+as_postgres "$postgres/pg_ctl" -D data -w -l log -o '-k /run/postgresql -h 127.0.0.1 -F' start >>postgres.out 2>&1
+as_postgres psql -q -c 'CREATE ROLE sidegate LOGIN' -c 'CREATE DATABASE psa OWNER sidegate' >>postgres.out 2>&1
+tenant=10000000-0000-4000-8000-000000000001
+database() { runuser -u sidegate -- psql -qtA psa "$@"; }
+database -f /opt/alga_schema.sql >>postgres.out 2>&1
+database -c "INSERT INTO tenants VALUES ('$tenant', 'Acme', 'a@acme.example')" -c "INSERT INTO users (tenant, user_id,
+    username, hashed_password, email) VALUES ('$tenant', '$tenant', 'bot', '!', 'b@x')" >>postgres.out 2>&1
+cp -p $config demo.toml
+sed -i -e '/^demo_secret/d' -e 's|^keys = .*|keys = "postgres"\ndatabase_url_file = "/etc/sidegate/keys/database"|' \
+    -e "s|^tenant = .*|tenant = \"$tenant\"|" -e "s|^catalog_user = .*|catalog_user = \"$tenant\"|" $config
+minted() { [ "$(database -c "SELECT count(*) FROM api_keys WHERE purpose = 'mcp_sidecar'")" -gt 0 ]; }
+for url in postgres://sidegate@%2Frun%2Fpostgresql/psa postgres://sidegate@127.0.0.1/psa; do
+    database -c 'DELETE FROM api_keys'
+    echo "$url" >/etc/sidegate/keys/database
+    systemctl restart sidegate.service
+    await minted
+done
+as_postgres "$postgres/pg_ctl" -D data -m fast stop >>postgres.out 2>&1
+cp -p demo.toml $config
+systemctl restart sidegate.service
+await reads
+
 step 'A process that gives no sign of life is replaced.'
 mkdir -p /etc/systemd/system/sidegate.service.d
 printf '[Service]\nWatchdogSec=2\n' >/etc/systemd/system/sidegate.service.d/watchdog.conf
 systemctl daemon-reload
 systemctl restart sidegate.service
 pid=$(show MainPID)
-sleep 4
+sleep 3
 is "$(show MainPID) $(show NRestarts)" "$pid 0"
 kill -STOP "$pid"
 replaced() { [ "$(show NRestarts) $(show ActiveState)" = '1 active' ]; }
@@ -149,12 +176,17 @@ await reads
 
 step 'Port 443, with the drop-in that the package brings.'
 install -D -m 644 -t /etc/systemd/system/sidegate.service.d /usr/share/sidegate/privileged-port.conf
-sed -i 's|0.0.0.0:8443|0.0.0.0:443|' $config
+sed -i -e 's|0.0.0.0:8443|0.0.0.0:443|' -e 's|localhost:8443|localhost|' $config
 systemctl daemon-reload
 systemctl restart sidegate.service
 port=443 await reads
 pid=$(show MainPID)
 is "$(status CapBnd)" 0000000000000400
+
+step 'A copy of the live database.'
+runuser -u sidegate -- sqlite3 /var/lib/sidegate/sidegate.db "VACUUM INTO '/var/lib/sidegate/copy.db'"
+is "$(sqlite3 /var/lib/sidegate/copy.db 'PRAGMA integrity_check; SELECT name FROM agents')" $'ok\nassistant'
+rm /var/lib/sidegate/copy.db
 
 step 'Stopped: exit 0.'
 systemctl stop sidegate.service
@@ -165,7 +197,7 @@ systemctl start sidegate.service
 dpkg --remove sidegate >remove.out 2>&1
 [ ! -e /usr/bin/sidegate ] && [ -s $config ] && [ -s /var/lib/sidegate/sidegate.db ]
 ! pgrep -u sidegate >/dev/null
-dpkg -i old.deb >again.out 2>&1
+dpkg -i other.deb >again.out 2>&1
 is "$(show ActiveState)" active
 port=443 await reads
 

@@ -227,16 +227,12 @@ async fn issuer(plan: &Plan, skip: bool) -> Finding {
         return Finding::note(ABOUT, format!("{} was not asked", plan.issuer), "");
     }
     match idp.probe(&trusted).await {
-        Ok(found) => Finding::good(
-            ABOUT,
-            format!(
-                "{}: {} keys ({}) at {}",
-                plan.issuer,
-                found.keys,
-                found.algorithms.join(", "),
-                found.jwks_uri
-            ),
-        ),
+        Ok(found) => {
+            let plural = if found.keys == 1 { "" } else { "s" };
+            let (keys, algorithms) = (found.keys, found.algorithms.join(", "));
+            let found = format!("{}: {keys} key{plural} ({algorithms}) at {}", plan.issuer, found.jwks_uri);
+            Finding::good(ABOUT, found)
+        }
         Err(error) => Finding::bad(ABOUT, error.to_string(), remedy(&error)),
     }
 }
