@@ -86,9 +86,10 @@ for library in $(needed); do
 done
 
 architecture=$(dpkg --print-architecture)
+size=$(du -k -s --apparent-size "$tree" | cut -f 1)
 mkdir "$tree/DEBIAN"
 sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@MAINTAINER@/$maintainer/" \
-    -e "s/@DEPENDS@/$depends/" -e "s/@SIZE@/$(du -k -s --apparent-size "$tree" | cut -f 1)/" "$here/debian/control.in" >"$tree/DEBIAN/control"
+    -e "s/@DEPENDS@/$depends/" -e "s/@SIZE@/$size/" "$here/debian/control.in" >"$tree/DEBIAN/control"
 install -m 755 "$here/debian/postinst" "$here/debian/prerm" "$here/debian/postrm" "$tree/DEBIAN/"
 install -m 644 "$here/debian/conffiles" "$tree/DEBIAN/"
 (cd "$tree" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum) >"$tree/DEBIAN/md5sums"

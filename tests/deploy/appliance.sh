@@ -95,7 +95,7 @@ StandardOutput=append:/opt/log
 StandardError=append:/opt/log
 UNIT
 : >"$folder/ready"
-timeout -k 5 240 systemd-nspawn --directory=root --machine="sidegate-test-$$" --register=no --keep-unit \
+timeout -k 5 180 systemd-nspawn --directory=root --machine="sidegate-test-$$" --register=no --keep-unit \
     --private-network --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
     --boot systemd.unit=sidegate-test.service systemd.show_status=no </dev/null >"$folder/boot" 2>&1 || true
 cp root/opt/log "$folder/log"

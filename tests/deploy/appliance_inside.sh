@@ -11,10 +11,20 @@ failed() {
     for file in /opt/*.out; do echo "== $file"; cut -c 1-300 "$file"; done
 }
 trap 'failed $LINENO' ERR
+# Bash lets a failure after `!` pass, and one in the middle of `&&`.
+not() { if "$@"; then echo "it went well: $*"; return 1; fi; }
 step() { printf '%3ds  %s\n' "$((SECONDS - started))" "$*"; }
 show() { systemctl show --value -p "$1" sidegate.service; }
 is() { [ "$1" = "$2" ] || { echo "it is \`$1\` and not \`$2\`"; return 1; }; }
 holds() { grep -q -- "$2" "$1" || { echo "\`$2\` is not in $1:"; cat "$1"; return 1; }; }
+gone() {
+    for left in "$@"; do
+        if [ -e "$left" ] || [ -L "$left" ]; then
+            ls -lAR "$left"
+            return 1
+        fi
+    done
+}
 # Until it holds, at most 15 seconds.
 await() {
     for _ in $(seq 150); do
@@ -31,7 +41,7 @@ dpkg -i old.deb >install.out 2>&1
 holds install.out 'not configured yet'
 dpkg --purge sidegate >purge.out 2>&1
 mv /run/systemd/away /run/systemd/system
-[ ! -e /etc/sidegate ] && [ ! -e /var/lib/sidegate ] && [ ! -e /usr/bin/sidegate ]
+gone /etc/sidegate /var/lib/sidegate /var/log/sidegate /usr/bin/sidegate
 
 step 'Installed: enabled, not started before it is configured, and it says so.'
 dpkg -i old.deb >install.out 2>&1
@@ -58,7 +68,7 @@ chmod 640 /etc/sidegate/tls.*
 sidegate init --psa-url "$(said psa_url)" --public-url https://localhost:8443 --tls-cert /etc/sidegate/tls.crt \
     --tls-key /etc/sidegate/tls.key --issuer "$(said issuer)" --allow-private-network 127.0.0.0/8 \
     ${CA:+--idp-ca "$CA"} >init.out 2>&1
-! grep -q 'cannot be read by the service' init.out
+not grep -q 'cannot be read by the service' init.out
 is "$(stat -c %U:%G:%a $config /etc/sidegate/keys/assistant | tr '\n' ' ')" 'root:sidegate:640 root:sidegate:640 '
 sidegate check >check.out
 
@@ -77,8 +87,8 @@ status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$pid/status"; }
 is "$(status CapBnd) $(status CapEff) $(status NoNewPrivs) $(status Seccomp)" '0000000000000000 0000000000000000 1 2'
 # Its view of the file system.
 inside() { nsenter --target "$pid" --mount -- "$@"; }
-! inside touch /etc/sidegate/x 2>/dev/null
-! inside touch /usr/x 2>/dev/null
+not inside touch /etc/sidegate/x 2>/dev/null
+not inside touch /usr/x 2>/dev/null
 is "$(inside ls -A /home | wc -l)" 0
 is "$(stat -c %U /var/lib/sidegate/sidegate.db)" sidegate
 
@@ -195,8 +205,11 @@ is "$(show Result) $(show ExecMainStatus)" 'success 0'
 step 'Removed: configuration, database and records stay. Installed again, it serves again.'
 systemctl start sidegate.service
 dpkg --remove sidegate >remove.out 2>&1
-[ ! -e /usr/bin/sidegate ] && [ -s $config ] && [ -s /var/lib/sidegate/sidegate.db ]
-! pgrep -u sidegate >/dev/null
+gone /usr/bin/sidegate
+[ -s $config ]
+[ -s /var/lib/sidegate/sidegate.db ]
+[ -s /var/log/sidegate/audit.jsonl ]
+not pgrep -u sidegate >/dev/null
 dpkg -i other.deb >again.out 2>&1
 is "$(show ActiveState)" active
 port=443 await reads
@@ -204,9 +217,7 @@ port=443 await reads
 step 'Purged: nothing of it is left but its user.'
 rm /etc/sidegate/tls.*
 dpkg --purge sidegate >purge.out 2>&1
-! pgrep -u sidegate >/dev/null
-for left in /etc/sidegate /var/lib/sidegate /var/log/sidegate /lib/systemd/system/sidegate.service \
-    /etc/systemd/system/multi-user.target.wants/sidegate.service; do
-    [ ! -e "$left" ] && [ ! -L "$left" ] || { echo "$left is left"; false; }
-done
+not pgrep -u sidegate >/dev/null
+gone /etc/sidegate /var/lib/sidegate /var/log/sidegate /lib/systemd/system/sidegate.service \
+    /etc/systemd/system/multi-user.target.wants/sidegate.service
 echo 'All of it works.'
