@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -51,6 +51,12 @@ impl Clock {
             at.fetch_add(by, Ordering::SeqCst);
         }
     }
+}
+
+/// The time since the machine started, as service managers count it (CLOCK_MONOTONIC).
+pub fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// `at` as RFC 3339 in UTC with exactly three digits of a second, as audit records and logs show it.

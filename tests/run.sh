@@ -125,3 +125,5 @@ while [ "$round" -le "$rounds" ]; do
     cargo test --locked
     round=$((round + 1))
 done
+say 'tests/deploy/appliance.sh'
+tests/deploy/appliance.sh

@@ -2,6 +2,7 @@
 //!
 //! Knows everybody and decides nothing about a request.
 
+mod notify;
 mod reload;
 mod watch;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 
+pub use notify::Notify;
 use reload::Reload;
 pub use reload::Source;
 
@@ -34,6 +36,12 @@ use crate::tool::table::{ToolRow, ToolTable};
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
+
+/// What the end may take beside calls in flight: the record is written, the store closed.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// What a service manager shows while all is well.
+const SERVING: &str = "Serving";
 
 /// Why the whole cannot be put together or run, in the operator's words.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +83,7 @@ pub struct App {
     store: Store,
     sockets: Sockets,
     source: Option<Source>,
+    notify: Arc<Notify>,
 }
 
 /// The administrator's verbs on what `config` names, without a listener.
@@ -226,6 +235,7 @@ impl App {
             store,
             sockets,
             source: None,
+            notify: Arc::default(),
         })
     }
 
@@ -256,11 +266,18 @@ impl App {
         self
     }
 
+    /// While it runs, a service manager is told how it is.
+    #[must_use]
+    pub fn notifying(mut self, notify: Notify) -> Self {
+        self.notify = Arc::new(notify);
+        self
+    }
+
     /// Serves until `stop` ends, then: not ready, a pause for balancers to notice, no new
     /// connections, requests in flight end, keys are revoked, the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let config = self.config.load_full();
-        let bound = self.mcp_addresses();
+        let (bound, notify) = (self.mcp_addresses(), self.notify);
         let mut background = JoinSet::new();
         background.spawn(self.roster.clone().follow());
         background.spawn(self.credentials.clone().follow());
@@ -288,13 +305,18 @@ impl App {
                 psa: self.psa,
                 tuning: door.tuning(),
                 metrics: self.metrics,
+                notify: notify.clone(),
             };
             background.spawn(reload.follow());
         }
+        notify.ready(SERVING);
+        let living = notify.clone();
+        background.spawn(async move { living.live().await });
 
         stop.await;
         let config = self.config.load_full();
         tracing::info!("stopping: no longer ready");
+        notify.stopping(config.server.drain_delay.0 + config.server.grace.0 + CLOSING);
         ops.drain();
         tokio::time::sleep(config.server.drain_delay.0).await;
         door.close().await;

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::watch::Watch;
-use super::{AppError, apply, failed, terms, ways};
+use super::{AppError, Notify, SERVING, apply, failed, terms, ways};
 use crate::config::{self, Config, LogConfig, Problems};
 use crate::edge::{ServerConfig, Tuning};
 use crate::gate::admin::Admin;
@@ -66,6 +66,7 @@ pub(super) struct Reload {
     pub psa: Arc<dyn Psa>,
     pub tuning: Tuning,
     pub metrics: Arc<Metrics>,
+    pub notify: Arc<Notify>,
 }
 
 impl Reload {
@@ -78,11 +79,15 @@ impl Reload {
                 _ = self.source.hangup.recv() => {}
                 () = watch.changed() => {}
             }
+            self.notify.reloading();
             let done = self.again(&started).await;
             self.metrics.reloaded(done.is_ok());
+            let mut status = SERVING;
             if let Err(AppError(error)) = done {
                 tracing::error!("the new configuration is refused, the old one stays in use: {error}");
+                status = "Serving; the changed configuration was refused, see the log";
             }
+            self.notify.ready(status);
             watch.only(self.files(&started));
         }
     }

@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod demo;
 mod idp;
+mod init;
 mod keys;
 mod local;
 mod logging;
@@ -40,6 +41,8 @@ enum Command {
     Serve,
     /// Try everything on this machine: a demo PSA, an issuer and Sidegate in front of them.
     Demo(demo::DemoArguments),
+    /// Write a first configuration: asks for what is not given as a flag, and tries each answer.
+    Init(init::InitArguments),
     /// Report every problem of the configuration at once.
     Check,
     /// Add, list and switch agents.
@@ -69,6 +72,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.command {
         Command::Serve => serve::run(config).await,
         Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Init(arguments) => init::run(config, arguments).await,
         Command::Check => check::run(config),
         Command::Agent(command) => agent::run(config, command).await,
         Command::Idp(command) => idp::run(config, command).await,

@@ -5,8 +5,9 @@ use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Done, load, logging, place};
-use crate::app::{App, AppError, Sockets, Source};
+use crate::app::{App, AppError, Notify, Sockets, Source};
 use crate::clock::Clock;
+use crate::config;
 use crate::edge;
 use crate::tool::table::standard_rows;
 
@@ -19,7 +20,8 @@ pub async fn run(named: Option<&Path>) -> Done {
     }
     let sockets = Sockets::bind(&config)?;
     let source = Source::new(place(named), logging::change)?;
-    let app = App::build(config, sockets, Clock::System, standard_rows()).await?.following(source);
+    let app = App::build(config, sockets, Clock::System, standard_rows()).await?;
+    let app = app.following(source).notifying(Notify::new(config::service_manager()));
     for address in app.mcp_addresses() {
         tracing::info!(%address, "serving MCP");
     }

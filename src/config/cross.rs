@@ -37,7 +37,8 @@ fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
     findings.follow("server.mcp_path", &[], message.to_owned());
 }
 
-fn wrong_public_url(text: &str) -> Option<&'static str> {
+/// What `server.public_url` cannot be, as a sentence's end.
+pub fn wrong_public_url(text: &str) -> Option<&'static str> {
     let Ok(url) = Url::parse(text) else {
         return Some("must be an absolute URL, such as https://mcp.example.com");
     };

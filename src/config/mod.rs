@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use figment::value::Dict;
 use serde::Serialize;
 
+pub use cross::wrong_public_url;
 pub use findings::{Problem, Problems, report};
 pub use sections::{IssuerConfig, LogConfig, LogFormat, TenantConfig};
 
@@ -182,12 +183,19 @@ pub fn ops_address(
     }
 }
 
-/// The `SIDEGATE__` variables of this process, for [`load`]: the only place
-/// that reads the environment. What is not UTF-8 gets U+FFFD, which `load` refuses.
+/// The `SIDEGATE__` variables of this process, for [`load`]. Only this
+/// file reads the environment. What is not UTF-8 gets U+FFFD, which `load` refuses.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .filter(|(name, _)| name.starts_with(layers::PREFIX))
+}
+
+/// What a service manager says to this process about itself, for [`Notify`](crate::app::Notify).
+pub fn service_manager() -> impl Iterator<Item = (String, std::ffi::OsString)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, _)| matches!(name.as_str(), "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID"))
 }
 
 /// Every key that a configuration may hold, such as `server.listen` and
