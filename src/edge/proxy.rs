@@ -64,7 +64,7 @@ impl Proxy {
             return self.preflight(session, &head).await;
         }
         let reader = self.gate.reader(&head).map(str::to_owned);
-        let Some(_entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
+        let Some(entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
             let refusal = self.gate.turned_away(Refusal::Busy);
             return body::refuse(session, &refusal, reader.as_deref()).await;
         };
@@ -72,6 +72,8 @@ impl Proxy {
         if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
+        // Who is turned away takes no place while reading why: anybody could take them all.
+        let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
         body::write(session, outgoing, reader.as_deref()).await
     }
 
