@@ -20,8 +20,8 @@ use super::header::{self, HeaderBounds};
 use super::in_flight::InFlight;
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
-use super::through::{self, Failure, Forwarding, Passage, Through, is_interim};
-use super::{body, line};
+use super::through::{self, Failure, Forwarding, Passage, Through, has_body, is_interim};
+use super::{body, line, rest};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
 
 /// What web pages may send to the MCP endpoint.
@@ -321,7 +321,23 @@ impl ProxyHttp for Proxy {
         if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
+        if !has_body(&session.req_header().method, response) {
+            rest::end_within(passage.silence.client);
+        }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Duration>> {
+        if let (true, Some(passage)) = (end, &context.passage) {
+            rest::end_within(passage.silence.client);
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(
