@@ -99,14 +99,23 @@ impl Reload {
         all.into_iter().collect()
     }
 
-    /// All or nothing; what a running server cannot take over is named.
-    async fn again(&self, started: &Config) -> Result<(), AppError> {
-        let mut new = self.source.load().map_err(failed)?;
-        if self.tuning.reload_certificates().map_err(failed)? {
+    /// Reads all certificates again, each for itself: whatever the configuration or another's files are
+    /// like by now, what was renewed must be in use before the old one runs out.
+    fn renew(&self) -> Result<(), AppError> {
+        let ours = self.tuning.reload_certificates().map_err(failed);
+        if matches!(ours, Ok(true)) {
             tracing::info!("new certificates are in use");
         }
-        self.psa.reload().map_err(failed)?;
-        self.admin.idp.reload().map_err(failed)?;
+        let psa = self.psa.reload().map_err(failed);
+        let idp = self.admin.idp.reload().map_err(failed);
+        ours.map(drop).and(psa).and(idp)
+    }
+
+    /// All or nothing; what a running server cannot take over is named.
+    async fn again(&self, started: &Config) -> Result<(), AppError> {
+        let renewed = self.renew();
+        let mut new = self.source.load().map_err(failed)?;
+        renewed?;
         let mut fixed = started.changes(&new);
         fixed.retain(|key| !is_live(key));
         if ways(started) != ways(&new) {

@@ -25,6 +25,7 @@ use super::certificate::Identity;
 use super::line::{Connection, Line};
 use super::proxy::Proxy;
 use super::pulse::{Overdue, Patience};
+use super::rest::Ending;
 use super::unix::SocketFile;
 use crate::metrics::Metrics;
 
@@ -184,7 +185,7 @@ impl Reception {
         let (tell, told) = watch::channel(false);
         let work = async {
             if connection.http2 {
-                self.app.process_new(Box::new(line), &told).await;
+                Arc::new(Ending(self.app.clone())).process_new(Box::new(line), &told).await;
             } else {
                 http1(&self.app, line, &told).await;
             }

@@ -73,12 +73,11 @@ impl Tuning {
     /// what is new. Says whether ours have changed.
     ///
     /// # Errors
-    /// Files that cannot be used; what was there stays.
+    /// Files that cannot be used; what was there stays, of those.
     pub fn reload_certificates(&self) -> Result<bool, TlsError> {
-        if let Some(through) = &self.through {
-            through.reload().map_err(TlsError::Settings)?;
-        }
-        self.identity.as_ref().map_or(Ok(false), |identity| identity.reload())
+        let through = self.through.as_ref().map_or(Ok(()), |through| through.reload());
+        let ours = self.identity.as_ref().map_or(Ok(false), |identity| identity.reload())?;
+        through.map_err(TlsError::Settings).map(|()| ours)
     }
 }
 

@@ -16,6 +16,7 @@ mod listen;
 pub mod ops;
 mod proxy;
 mod pulse;
+mod rest;
 mod route;
 mod through;
 pub mod tls;

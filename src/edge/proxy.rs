@@ -20,8 +20,8 @@ use super::header::{self, HeaderBounds};
 use super::in_flight::InFlight;
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
-use super::through::{self, Failure, Forwarding, Passage, Through, is_interim};
-use super::{body, line};
+use super::through::{self, Failure, Forwarding, Passage, Through, has_body, is_interim};
+use super::{body, line, rest};
 use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
 
 /// What web pages may send to the MCP endpoint.
@@ -64,7 +64,7 @@ impl Proxy {
             return self.preflight(session, &head).await;
         }
         let reader = self.gate.reader(&head).map(str::to_owned);
-        let Some(_entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
+        let Some(entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
             let refusal = self.gate.turned_away(Refusal::Busy);
             return body::refuse(session, &refusal, reader.as_deref()).await;
         };
@@ -72,6 +72,8 @@ impl Proxy {
         if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
+        // Who is turned away takes no place while reading why: anybody could take them all.
+        let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
         body::write(session, outgoing, reader.as_deref()).await
     }
 
@@ -319,7 +321,23 @@ impl ProxyHttp for Proxy {
         if self.in_flight.is_closing() {
             session.set_keepalive(None);
         }
+        if !has_body(&session.req_header().method, response) {
+            rest::end_within(passage.silence.client);
+        }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        _: &mut Option<Bytes>,
+        end: bool,
+        context: &mut Context,
+    ) -> pingora::Result<Option<Duration>> {
+        if let (true, Some(passage)) = (end, &context.passage) {
+            rest::end_within(passage.silence.client);
+        }
+        Ok(None)
     }
 
     fn error_while_proxy(

@@ -26,6 +26,8 @@ pub struct Loaded {
 pub struct Catalogue {
     current: ArcSwap<Loaded>,
     rules: ArcSwap<CatalogRules>,
+    /// One body at a time, so that none judged by old rules comes to stand over one judged by new ones.
+    taking: parking_lot::Mutex<()>,
     psa: Arc<dyn Psa>,
     key: CatalogCredential,
     credentials: Arc<Credentials>,
@@ -63,6 +65,7 @@ impl Catalogue {
         let this = Self {
             current: ArcSwap::new(empty),
             rules: ArcSwap::from_pointee(rules),
+            taking: parking_lot::Mutex::default(),
             psa,
             key,
             credentials,
@@ -178,6 +181,7 @@ impl Catalogue {
 
     /// Puts `body` into use and returns its hash.
     fn take(&self, body: &[u8], fetched_at: Millis) -> Result<String, String> {
+        let _alone = self.taking.lock();
         let catalog = Catalog::parse(body, &self.rules.load()).map_err(|error| error.to_string())?;
         if catalog.entries().is_empty() {
             return Err(format!(

@@ -225,6 +225,25 @@ async fn an_http_2_client_that_opens_no_window_does_not_hold_its_place() {
 }
 
 #[tokio::test]
+async fn those_who_are_not_let_in_take_no_place_while_they_do_not_read_their_refusals() {
+    let world = encrypted("max_in_flight = 2").await;
+    let tls = Tls::trusting(&world.ca_file(), None, "h2");
+    let (mut client, connection, _) = http2(tls.connect(port(&world)).await.unwrap(), 0).await;
+    let mut refused = Vec::new();
+    for _ in 0..4 {
+        let (body, headers) = modern("tools/list", json!({}));
+        let (head, _) = message(&world.mcp_url, None, body.to_string(), &headers).into_parts();
+        client = client.ready().await.unwrap();
+        let (response, sending) = client.send_request(http::Request::from_parts(head, ()), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), 401);
+        refused.push((response, sending));
+    }
+    assert_eq!(world.ask("technician", "tools/list", json!({})).await.status, 200);
+    connection.abort();
+}
+
+#[tokio::test]
 async fn connections_without_a_request_are_closed_when_the_listeners_are() {
     let mut world = encrypted("").await;
     let connected = async |alpn| {

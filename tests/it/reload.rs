@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::plan::Plan;
 use crate::support::process::Process;
 use crate::support::wait::until;
+use crate::support::wire::Tls;
 use crate::support::world::World;
 
 const OK: &str = "sidegate_config_last_reload_successful";
@@ -76,6 +77,20 @@ async fn a_bad_file_is_refused_as_a_whole_until_it_is_mended() {
         assert_eq!(world.metric(OK).await, 1.0, "{bad}");
     }
     world.a_ticket("technician").await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_served_whatever_the_file_is_like() {
+    let world = World::of(Plan { tls: true, ..Plan::default() }).await;
+    world.edit(|text| text + "nonsense = [").await;
+    assert_eq!(world.metric(OK).await, 0.0);
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let at = |name: &str| world.folder.path().join(name);
+    fs::write(at("tls.crt"), made.cert.pem()).unwrap();
+    fs::write(at("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let port = world.authority().rsplit(':').next().unwrap().parse().unwrap();
+    let tls = Tls::trusting(&at("tls.crt"), None, "http/1.1");
+    until(|| async { tls.connect(port).await.ok() }).await;
 }
 
 /// A configuration beside the world's own, for a server of its own in front of the same PSA and issuer.

@@ -76,8 +76,6 @@ impl PassthroughConfig {
 
 /// The way through, while it is open.
 pub struct Through {
-    upstream: Upstream,
-    patience: Patience,
     peers: ArcSwap<Peers>,
     in_flight: Arc<InFlight>,
     read_timeout: Duration,
@@ -118,9 +116,7 @@ impl Through {
         }
         let patience = Patience { connect: config.connect_timeout.0, idle: config.idle_timeout.0 };
         Ok(Some(Self {
-            peers: ArcSwap::from_pointee(Peers::new(upstream.clone(), patience)?),
-            upstream,
-            patience,
+            peers: ArcSwap::from_pointee(Peers::new(upstream, patience)?),
             in_flight: Arc::default(),
             read_timeout: config.read_timeout.0,
             stream_timeout: config.stream_timeout.0,
@@ -138,7 +134,7 @@ impl Through {
     /// # Errors
     /// The file that cannot be used, in words; what was in use stays.
     pub fn reload(&self) -> Result<(), String> {
-        self.peers.store(Arc::new(Peers::new(self.upstream.clone(), self.patience)?));
+        self.peers.store(Arc::new(self.peers.load().renewed()?));
         Ok(())
     }
 
@@ -182,6 +178,13 @@ pub fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
+/// Whether a body follows this answer to a request of `method` (RFC 9112 section 6.3).
+pub fn has_body(method: &Method, response: &ResponseHeader) -> bool {
+    let none = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let empty = response.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0");
+    is_interim(response.status) || !(none || empty || method == Method::HEAD)
+}
+
 fn begins(text: &[u8], with: &[u8]) -> bool {
     text.get(..with.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(with))
 }
@@ -221,4 +224,31 @@ fn is_framed_plainly(request: &RequestHeader) -> bool {
     let coding = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     let length = lengths.next().is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
     coding && length && codings.next().is_none() && lengths.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_answers_end_with_their_header() {
+        let answer = |status, length: Option<&str>| {
+            let mut answer = ResponseHeader::build(status, None).unwrap();
+            if let Some(length) = length {
+                answer.insert_header(CONTENT_LENGTH, length).unwrap();
+            }
+            answer
+        };
+        for (method, status, length, body) in [
+            (Method::POST, 200, Some("2"), true),
+            (Method::POST, 200, None, true),
+            (Method::POST, 413, Some("0"), false),
+            (Method::POST, 204, None, false),
+            (Method::GET, 304, Some("2"), false),
+            (Method::HEAD, 200, Some("2"), false),
+            (Method::POST, 100, None, true),
+        ] {
+            assert_eq!(has_body(&method, &answer(status, length)), body, "{method} {status} {length:?}");
+        }
+    }
 }

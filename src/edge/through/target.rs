@@ -55,7 +55,10 @@ pub fn judge(target: &[u8], ours: &[String]) -> Verdict {
     }
     if anywhere(&segments, FETCHER) {
         let separators = ['/', '\\', '?', '#', '&', '='];
-        let named = undone(query).and_then(|query| self::segments(&query, &separators));
+        // Of a URL within a query, readers drop tabs and line ends wherever they stand, and blanks at its
+        // ends (WHATWG URL, basic URL parser); a plus is a blank there.
+        let query = undone(query).filter(|query| !query.chars().any(char::is_control));
+        let named = query.and_then(|query| self::segments(&query.replace('+', " "), &separators));
         return match named {
             Some(segments) if !is_hidden(&segments) => Verdict::Harmless,
             _ => Hidden,
@@ -216,6 +219,9 @@ mod tests {
             "/_next/image?url=%2Fapi%2Fmcp&w=64&q=75",
             "/_next/image?url=%252Fapi%252Fmcp&w=64&q=75",
             "/_next/image?url=/x/../api/mcp&w=64&q=75",
+            "/_next/image?url=/api/mcp+&w=64&q=75",
+            "/_next/image?url=/ap%0Ai/mcp&w=64&q=75",
+            "/_next/image?url=/api/%2509mcp&w=64&q=75",
             "/agents/mcp/",
             "/agents/mcp/x",
             "/Agents/%6dcp",

@@ -107,6 +107,17 @@ impl Peers {
         Ok(Self { upstream, patience, model, known: Arc::default() })
     }
 
+    /// The same with its certificates read again; the addresses that are known stay known.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn renewed(&self) -> Result<Self, String> {
+        let mut fresh = Self::new(self.upstream.clone(), self.patience)?;
+        // Else a connection that the old authorities vouched for would be used while it is busy.
+        fresh.model.group_key = self.model.group_key.wrapping_add(1);
+        Ok(Self { known: self.known.clone(), ..fresh })
+    }
+
     /// The peer to speak to now, silent for at most `silence`.
     ///
     /// # Errors
@@ -336,6 +347,10 @@ mod tests {
         let first = peers.peer(Duration::from_secs(1)).await.unwrap();
         assert_eq!(first.address().as_inet().unwrap().port(), 9);
         assert!(peers.known.look().1, "it is known now");
+        let peers = peers.renewed().unwrap();
+        assert!(peers.known.look().1, "and still with new certificates");
+        let second = peers.peer(Duration::from_secs(1)).await.unwrap();
+        assert_ne!(first.reuse_hash(), second.reuse_hash(), "which no old connection knows");
         peers.failed(1);
         assert!(!peers.known.look().1, "and asked for again");
         assert!(!peers.failed(peers.known.look().0.len()), "there is an end to trying");

@@ -66,6 +66,33 @@ async fn a_client_that_stalls_is_408() {
 }
 
 #[tokio::test]
+async fn an_http_2_body_that_stalls_behind_its_answer_does_not_hold_its_place() {
+    let web = Web::new(|mut conn| async move {
+        while let Some(head) = conn.head().await {
+            if head.starts_with("GET") {
+                conn.say("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                continue;
+            }
+            conn.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await;
+            std::future::pending::<()>().await;
+        }
+    })
+    .await;
+    let world = over_tls(&web, "read_timeout = \"300ms\"\nmax_in_flight = 1").await;
+    let send = http2(&world.base, world.ca_file()).await;
+    let post = http::Request::post(format!("{}/up", world.base)).header("content-length", 10);
+    let mut send = send.ready().await.unwrap();
+    let (answer, mut body) = send.send_request(post.body(()).unwrap(), false).unwrap();
+    body.send_data("half".into(), false).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 413);
+    // Its stream stays open: the client neither sends the rest nor resets it.
+    let page = format!("{}/msp", world.base);
+    until(|| async { (world.get(&page).await.status == 200).then_some(()) }).await;
+    drop((answer, body));
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_does_not_end_well() {
     let web = Web::new(|mut conn| async move {
         if let Some(head) = conn.request().await {
