@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use reload::Reload;
 pub use reload::Source;
@@ -20,7 +21,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::ops::Ops;
-use crate::edge::{Door, Through, Upstream};
+use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
     Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster, Terms,
@@ -34,6 +35,12 @@ use crate::tool::table::{ToolRow, ToolTable};
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
+
+/// What revoking the keys has at least, however long the calls in flight took.
+const REVOKING: Duration = Duration::from_secs(3);
+
+/// How long the last answers may take to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why the whole cannot be put together or run, in the operator's words.
 #[derive(Debug, thiserror::Error)]
@@ -256,8 +263,8 @@ impl App {
         self
     }
 
-    /// Serves until `stop` ends, then: not ready, a pause for balancers to notice, no new
-    /// connections, requests in flight end, keys are revoked, the record is written.
+    /// Serves until `stop` ends or an operator has it drain: see [`leave`]. After both, keys are
+    /// revoked and the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let config = self.config.load_full();
         let bound = self.mcp_addresses();
@@ -272,9 +279,10 @@ impl App {
             self.sockets.door.serve(&config.server, self.gate.clone(), through).map_err(AppError)?;
         self.sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
-        let ops = Ops::new(self.gate.clone());
+        let drain = door.drain();
+        let ops = Ops::new(self.gate.clone(), drain.clone());
         let (stop_ops, stopping) = tokio::sync::watch::channel(false);
-        let serving_ops = tokio::spawn(ops.clone().serve(listener, stopping));
+        let serving_ops = tokio::spawn(ops.serve(listener, stopping));
 
         if let Some(source) = self.source {
             let reload = Reload {
@@ -282,7 +290,7 @@ impl App {
                 current: self.config.clone(),
                 bound,
                 admin: self.admin,
-                gate: self.gate,
+                gate: self.gate.clone(),
                 roster: self.roster,
                 catalogue: self.catalogue,
                 psa: self.psa,
@@ -292,24 +300,20 @@ impl App {
             background.spawn(reload.follow());
         }
 
-        stop.await;
-        let config = self.config.load_full();
-        tracing::info!("stopping: no longer ready");
-        ops.drain();
-        tokio::time::sleep(config.server.drain_delay.0).await;
-        door.close().await;
-        let deadline = tokio::time::Instant::now() + config.server.grace.0;
-        let drained = async {
-            while door.in_flight() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let stopped = async {
+            stop.await;
+            drain.begin();
         };
-        // Something of the grace is kept for revoking the keys.
-        let last_call = deadline - (config.server.grace.0 / 4).min(Duration::from_secs(3));
-        if tokio::time::timeout_at(last_call, drained).await.is_err() {
-            tracing::warn!(left = door.in_flight(), "the grace period is over with requests in flight");
+        let ((), deadline) = tokio::join!(stopped, leave(&mut door, &self.config));
+        tracing::info!("stopping");
+        if drain.left() > 0 {
+            tracing::warn!(left = drain.left(), "requests in flight are cut");
+            self.gate.cut();
         }
-        if tokio::time::timeout_at(deadline, self.credentials.shutdown()).await.is_err() {
+        let revoked =
+            tokio::time::timeout_at(deadline.max(Instant::now() + REVOKING), self.credentials.shutdown());
+        let (revoked, _) = tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()));
+        if revoked.is_err() {
             tracing::warn!("the keys could not be revoked in time; they end by themselves");
         }
         background.shutdown().await;
@@ -320,4 +324,24 @@ impl App {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Goes all the way out once the drain has begun: not ready, a pause for balancers to notice, new
+/// requests are refused, those in flight end or the grace does, and the listeners close. Says when
+/// the grace is over.
+async fn leave(door: &mut Listening, config: &ArcSwap<Config>) -> Instant {
+    let drain = door.drain();
+    drain.reached(Phase::Leaving).await;
+    let config = config.load_full();
+    tracing::info!("draining: no longer ready");
+    tokio::time::sleep(config.server.drain_delay.0).await;
+    drain.refuse();
+    tracing::info!(left = drain.left(), "draining: new requests are refused");
+    let deadline = Instant::now() + config.server.grace.0;
+    if tokio::time::timeout_at(deadline, drain.idle()).await.is_err() {
+        tracing::warn!(left = drain.left(), "the grace period is over with requests in flight");
+    }
+    door.close().await;
+    tracing::info!("drained: the listeners are closed");
+    deadline
 }
