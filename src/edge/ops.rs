@@ -1,6 +1,6 @@
 //! The operators' listener: is it alive, is it ready, what does it measure, and its way out.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,11 +86,16 @@ async fn drain(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Said {
-    if !peer.ip().to_canonical().is_loopback() || headers.contains_key(header::ORIGIN) {
+    if !is_here(peer.ip()) || headers.contains_key(header::ORIGIN) {
         return say(StatusCode::FORBIDDEN, "only processes of this machine may begin to drain");
     }
     ops.drain.begin();
     say(StatusCode::ACCEPTED, "draining")
+}
+
+/// Whether a peer is on this machine, or in this pod; an IPv6 listener sees IPv4 peers as `::ffff:127.0.0.1`.
+fn is_here(peer: IpAddr) -> bool {
+    peer.to_canonical().is_loopback()
 }
 
 /// Answers when nothing is in flight, or when that is not waited for any longer.
@@ -105,5 +110,27 @@ async fn drained(State(ops): State<Ops>) -> Said {
     match ops.drain.left() {
         0 => say(StatusCode::OK, "drained"),
         left => say(StatusCode::SERVICE_UNAVAILABLE, format_args!("requests still in flight: {left}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_is_here() {
+        for (peer, here) in [
+            ("127.0.0.1", true),
+            ("127.8.9.10", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("::ffff:10.0.0.1", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(is_here(peer.parse().unwrap()), here, "{peer}");
+        }
     }
 }

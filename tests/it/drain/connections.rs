@@ -87,6 +87,8 @@ async fn kept_and_new_connections_of_http_1_are_answered_once_more_and_closed() 
     let mut slow = Raw::connect(&world.base).await;
     slow.say(written(&world, true)).await;
     begin(&world).await;
+    let metadata = format!("{}/.well-known/oauth-protected-resource", world.base);
+    until(|| async { (world.get(&metadata).await.status == 503).then_some(()) }).await;
     let host = world.authority();
     for path in ["/.well-known/oauth-protected-resource", "/api/v1/tickets", "/api/mcp/..%2f"] {
         let mut new = Raw::connect(&world.base).await;

@@ -32,7 +32,7 @@ async fn until_refused(pod: &Pod) -> Answer {
 #[tokio::test]
 async fn in_a_pod_two_hundred_calls_end_before_the_psa_goes_and_new_ones_are_refused() {
     let mut pod = Pod::start("drain_delay = \"1s\"").await;
-    let calls = pod.slow(MANY, 6000).await;
+    let calls = pod.slow(MANY).await;
     // The kubelet runs both hooks at once: the PSA's, and Sidegate's.
     let hook = pod.asked("/drained");
     let ended = pod.exec(&["drain"]).await;
@@ -43,6 +43,7 @@ async fn in_a_pod_two_hundred_calls_end_before_the_psa_goes_and_new_ones_are_ref
     let answer = until_refused(&pod).await;
     assert!(refused(&answer) && answer.body["error"] == "shutting_down", "{answer:?}");
     assert!(!hook.is_finished() && calls.iter().all(|call| !call.is_finished()), "all are in flight");
+    pod.reports_are_done();
 
     // The hook returns, and the PSA is told to stop; Sidegate only when the PSA has.
     let hook = hook.await.unwrap();
@@ -66,7 +67,7 @@ async fn certificates_and_configuration_are_swapped_under_load_and_the_server_st
     let mut pod = Pod::start("").await;
     let tls = Tls::trusting(&pod.folder.path().join("ca.pem"), None, "http/1.1");
     let old = leaf(&tls.connect(pod.port).await.unwrap());
-    let slow = pod.slow(MANY, 8000).await;
+    let slow = pod.slow(MANY).await;
     pod.renew();
     let file = pod.folder.path().join("own.toml");
     let text = fs::read_to_string(&file).unwrap();
@@ -93,6 +94,7 @@ async fn certificates_and_configuration_are_swapped_under_load_and_the_server_st
     let answer = until_refused(&pod).await;
     assert!(refused(&answer), "{answer:?}");
     assert!(slow.iter().all(|call| !call.is_finished()), "all are in flight");
+    pod.reports_are_done();
     pod.ended_well().await;
     pod.psa_goes();
     all_good(slow).await;
@@ -104,7 +106,7 @@ async fn certificates_and_configuration_are_swapped_under_load_and_the_server_st
 #[tokio::test]
 async fn a_call_that_outlives_the_grace_is_cut_and_that_is_said() {
     let mut pod = Pod::start("grace = \"1s\"").await;
-    let calls = pod.slow(2, 30_000).await;
+    let calls = pod.slow(2).await;
     assert_eq!(pod.exec(&["drain"]).await.code, Some(0));
     let hook = pod.ops("/drained").await;
     assert_eq!((hook.status, &hook.body), (503, &Value::from("requests still in flight: 2\n")));
@@ -129,11 +131,13 @@ async fn a_call_that_outlives_the_grace_is_cut_and_that_is_said() {
 #[tokio::test]
 async fn a_second_signal_changes_nothing() {
     let mut pod = Pod::start("").await;
-    let calls = pod.slow(3, 3000).await;
+    let calls = pod.slow(3).await;
     for _ in 0..2 {
         pod.process.terminate();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until_refused(&pod).await;
     }
+    assert!(calls.iter().all(|call| !call.is_finished()), "they are waited for");
+    pod.reports_are_done();
     pod.ended_well().await;
     all_good(calls).await;
     assert_eq!(pod.keys().await, 0);

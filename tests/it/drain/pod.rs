@@ -2,16 +2,19 @@
 //! of a PSA that can go while the database with its keys stays.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sidegate::outbound::{Guard, Outbound};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::LIMITS;
@@ -19,33 +22,65 @@ use crate::support::http::{Answer, message, modern, send};
 use crate::support::plan::Plan;
 use crate::support::process::{Ended, Process};
 use crate::support::tls::Authority;
-use crate::support::wait::until;
+use crate::support::wait::{until, until_within};
 use crate::support::world::World;
 
-/// The PSA's web server, which ends when it is dropped.
-struct Front(JoinHandle<()>);
+/// The PSA's web server. Its slow reports take until they are let go; it ends when it is dropped.
+struct Front {
+    url: String,
+    /// How many slow reports it has been asked for.
+    asked: Arc<AtomicUsize>,
+    /// Says true when they are let go.
+    done: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
 
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Front {
+    async fn before(psa: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let psa = psa.trim_start_matches("http://").to_owned();
+        let (asked, done) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(false));
+        let (count, told) = (asked.clone(), done.subscribe());
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((near, _)) = listener.accept().await {
+                connections.spawn(carry(near, psa.clone(), count.clone(), told.clone()));
+            }
+        });
+        Self { url, asked, done, serving }
     }
 }
 
-async fn front(psa: &str) -> (String, Front) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let psa = psa.trim_start_matches("http://").to_owned();
-    let serving = tokio::spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((mut near, _)) = listener.accept().await {
-            let psa = psa.clone();
-            connections.spawn(async move {
-                let mut far = TcpStream::connect(psa).await?;
-                tokio::io::copy_bidirectional(&mut near, &mut far).await
-            });
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Carries one connection, each request in one piece as Sidegate writes it.
+async fn carry(mut near: TcpStream, psa: String, asked: Arc<AtomicUsize>, mut done: watch::Receiver<bool>) {
+    let mut far = TcpStream::connect(psa).await.unwrap();
+    let (mut up, mut down) = ([0; 16 << 10], [0; 16 << 10]);
+    loop {
+        tokio::select! {
+            read = near.read(&mut up) => {
+                let Ok(read @ 1..) = read else { return };
+                let request = &up[..read];
+                if request.starts_with(b"GET /api/v1/reports/slow") {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    let _ = done.wait_for(|done| *done).await;
+                }
+                far.write_all(request).await.unwrap();
+            }
+            read = far.read(&mut down) => {
+                let Ok(read @ 1..) = read else { return };
+                if near.write_all(&down[..read]).await.is_err() {
+                    return;
+                }
+            }
         }
-    });
-    (url, Front(serving))
+    }
 }
 
 pub struct Pod {
@@ -56,7 +91,7 @@ pub struct Pod {
     pub port: u16,
     ops: String,
     client: Outbound,
-    psa: Option<Front>,
+    psa: Front,
 }
 
 impl Pod {
@@ -65,13 +100,13 @@ impl Pod {
         let world = World::of(Plan { tls: true, server, ..Plan::default() }).await;
         let folder = Rc::new(tempfile::tempdir().unwrap());
         let authority = Authority::new("The pod's");
-        let (url, psa) = front(&world.psa.url).await;
-        let ops = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let psa = Front::before(&world.psa.url).await;
+        let ops = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let text = world
             .beside(folder.path())
             .replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{ops}\""))
-            .replace(&format!("\nurl = \"{}\"", world.psa.url), &format!("\nurl = \"{url}\""));
-        assert!(text.contains(&url));
+            .replace(&format!("\nurl = \"{}\"", world.psa.url), &format!("\nurl = \"{}\"", psa.url));
+        assert!(text.contains(&psa.url));
         fs::write(folder.path().join("own.toml"), text).unwrap();
         fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
         certify(&authority, &folder);
@@ -92,7 +127,7 @@ impl Pod {
         })
         .await;
         let ops = format!("http://{ops}");
-        let pod = Self { world, folder, authority, process, port, ops, client, psa: Some(psa) };
+        let pod = Self { world, folder, authority, process, port, ops, client, psa };
         until(|| async {
             let ready = pod.client.send(get(format!("{}/readyz", pod.ops))).await;
             ready.is_ok_and(|answer| answer.status() == 200).then_some(())
@@ -141,24 +176,25 @@ impl Pod {
         self.call(json!({"entryId": "get-_api_v1_boards"}))
     }
 
-    /// As many calls in flight that take so many milliseconds, once the PSA has them all.
-    pub async fn slow(&self, count: usize, ms: usize) -> Vec<JoinHandle<Option<Answer>>> {
-        let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": ms}});
+    /// As many calls of slow reports, once the PSA has them all.
+    pub async fn slow(&self, count: usize) -> Vec<JoinHandle<Option<Answer>>> {
+        let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 1}});
         let calls = (0..count).map(|_| self.call(slow.clone())).collect();
-        until(|| async {
-            let reached = self.world.reached().await;
-            let slow = |request: &&Value| {
-                request["path"].as_str().is_some_and(|path| path.starts_with("/api/v1/reports/slow"))
-            };
-            (reached.iter().filter(slow).count() == count).then_some(())
+        until_within(LIMITS.deadline, || async {
+            (self.psa.asked.load(Ordering::SeqCst) == count).then_some(())
         })
         .await;
         calls
     }
 
+    /// The PSA has its slow reports ready.
+    pub fn reports_are_done(&self) {
+        self.psa.done.send_replace(true);
+    }
+
     /// Ends the PSA.
-    pub fn psa_goes(&mut self) {
-        self.psa.take();
+    pub fn psa_goes(&self) {
+        self.psa.serving.abort();
     }
 
     /// What the process left behind; it ended well.
