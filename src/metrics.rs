@@ -125,6 +125,8 @@ pub struct Metrics {
     pub certificate_expiry: IntGauge,
     /// 1 while `/readyz` answers 200.
     pub ready: IntGauge,
+    /// 1 from the beginning of the drain on.
+    pub draining: IntGauge,
 }
 
 impl Metrics {
@@ -291,6 +293,10 @@ impl Metrics {
                 "When the certificate that is served ends, as a Unix time; 0 without TLS.",
             ),
             ready: gauge("sidegate_ready", "1 while the readiness probe answers 200."),
+            draining: gauge(
+                "sidegate_draining",
+                "1 from the beginning of the drain on: not ready, and on purpose.",
+            ),
             registry,
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use notify::Notify;
 use reload::Reload;
@@ -22,7 +23,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::ops::Ops;
-use crate::edge::{Door, Through, Upstream};
+use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
     Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster, Terms,
@@ -42,6 +43,11 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// What a service manager shows while all is well.
 const SERVING: &str = "Serving";
+/// What revoking the keys has at least, however long the calls in flight took.
+const REVOKING: Duration = Duration::from_secs(3);
+
+/// How long the last answers may take to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why the whole cannot be put together or run, in the operator's words.
 #[derive(Debug, thiserror::Error)]
@@ -273,8 +279,8 @@ impl App {
         self
     }
 
-    /// Serves until `stop` ends, then: not ready, a pause for balancers to notice, no new
-    /// connections, requests in flight end, keys are revoked, the record is written.
+    /// Serves until `stop` ends or an operator has it drain: see [`leave`]. After both, keys are
+    /// revoked and the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let config = self.config.load_full();
         let (bound, notify) = (self.mcp_addresses(), self.notify);
@@ -289,9 +295,10 @@ impl App {
             self.sockets.door.serve(&config.server, self.gate.clone(), through).map_err(AppError)?;
         self.sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
-        let ops = Ops::new(self.gate.clone());
+        let drain = door.drain();
+        let ops = Ops::new(self.gate.clone(), drain.clone());
         let (stop_ops, stopping) = tokio::sync::watch::channel(false);
-        let serving_ops = tokio::spawn(ops.clone().serve(listener, stopping));
+        let serving_ops = tokio::spawn(ops.serve(listener, stopping));
 
         if let Some(source) = self.source {
             let reload = Reload {
@@ -299,7 +306,7 @@ impl App {
                 current: self.config.clone(),
                 bound,
                 admin: self.admin,
-                gate: self.gate,
+                gate: self.gate.clone(),
                 roster: self.roster,
                 catalogue: self.catalogue,
                 psa: self.psa,
@@ -313,25 +320,22 @@ impl App {
         let living = notify.clone();
         background.spawn(async move { living.live().await });
 
-        stop.await;
-        let config = self.config.load_full();
-        tracing::info!("stopping: no longer ready");
-        notify.stopping(config.server.drain_delay.0 + config.server.grace.0 + CLOSING);
-        ops.drain();
-        tokio::time::sleep(config.server.drain_delay.0).await;
-        door.close().await;
-        let deadline = tokio::time::Instant::now() + config.server.grace.0;
-        let drained = async {
-            while door.in_flight() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let stopped = async {
+            stop.await;
+            let server = self.config.load().server.clone();
+            notify.stopping(server.drain_delay.0 + server.grace.0 + CLOSING);
+            drain.begin();
         };
-        // Something of the grace is kept for revoking the keys.
-        let last_call = deadline - (config.server.grace.0 / 4).min(Duration::from_secs(3));
-        if tokio::time::timeout_at(last_call, drained).await.is_err() {
-            tracing::warn!(left = door.in_flight(), "the grace period is over with requests in flight");
+        let ((), deadline) = tokio::join!(stopped, leave(&mut door, &self.config));
+        tracing::info!("stopping");
+        if drain.left() > 0 {
+            tracing::warn!(left = drain.left(), "requests in flight are cut");
+            self.gate.cut();
         }
-        if tokio::time::timeout_at(deadline, self.credentials.shutdown()).await.is_err() {
+        let revoked =
+            tokio::time::timeout_at(deadline.max(Instant::now() + REVOKING), self.credentials.shutdown());
+        let (revoked, _) = tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()));
+        if revoked.is_err() {
             tracing::warn!("the keys could not be revoked in time; they end by themselves");
         }
         background.shutdown().await;
@@ -342,4 +346,24 @@ impl App {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Goes all the way out once the drain has begun: not ready, a pause for balancers to notice, new
+/// requests are refused, those in flight end or the grace does, and the listeners close. Says when
+/// the grace is over.
+async fn leave(door: &mut Listening, config: &ArcSwap<Config>) -> Instant {
+    let drain = door.drain();
+    drain.reached(Phase::Leaving).await;
+    let config = config.load_full();
+    tracing::info!("draining: no longer ready");
+    tokio::time::sleep(config.server.drain_delay.0).await;
+    drain.refuse();
+    tracing::info!(left = drain.left(), "draining: new requests are refused");
+    let deadline = Instant::now() + config.server.grace.0;
+    if tokio::time::timeout_at(deadline, drain.idle()).await.is_err() {
+        tracing::warn!(left = drain.left(), "the grace period is over with requests in flight");
+    }
+    door.close().await;
+    tracing::info!("drained: the listeners are closed");
+    deadline
 }

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::certificate::Identity;
+use super::drain::{Phase, reached};
 use super::line::{Connection, Line};
 use super::proxy::Proxy;
 use super::pulse::{Overdue, Patience};
@@ -102,29 +103,23 @@ impl Drop for Place {
     }
 }
 
-type Stop = watch::Receiver<bool>;
-
-/// Ends when the listeners are to be closed.
-async fn stopped(stop: &mut Stop) {
-    // A sender that is gone wants nothing more to be served either.
-    let _ = stop.wait_for(|stopping| *stopping).await;
-}
+type Drain = watch::Receiver<Phase>;
 
 impl Reception {
-    /// Accepts until `stop`. Every connection is a task of its own and goes on.
-    pub async fn listen(self: Arc<Self>, listener: Listener, mut stop: Stop) {
+    /// Accepts until the drain is over. Every connection is a task of its own and goes on.
+    pub async fn listen(self: Arc<Self>, listener: Listener, mut drain: Drain) {
         let mut said: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return,
+                () = reached(&mut drain, Phase::Over) => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((socket, peer)) => match self.place() {
                     Some(place) => {
                         let tls = matches!(listener, Listener::Tcp(_));
-                        tokio::spawn(self.clone().receive(socket, peer, tls, place, stop.clone()));
+                        tokio::spawn(self.clone().receive(socket, peer, tls, place, drain.clone()));
                     }
                     None => self.metrics.connections_refused.inc(),
                 },
@@ -153,13 +148,13 @@ impl Reception {
         peer: Option<SocketAddr>,
         tls: bool,
         _place: Place,
-        mut stop: Stop,
+        mut drain: Drain,
     ) {
         let stream: Stream = match self.identity.as_ref().filter(|_| tls) {
             Some(identity) => {
                 let acceptor = identity.acceptor();
                 let shaken = tokio::select! {
-                    () = stopped(&mut stop) => return,
+                    () = reached(&mut drain, Phase::Over) => return,
                     shaken = timeout(self.limits.load().handshake, acceptor.tls_handshake(socket)) => shaken,
                 };
                 match shaken {
@@ -171,7 +166,7 @@ impl Reception {
             None => Box::new(socket),
         };
         if let Ok(line) = Line::new(stream, peer, self.limits.load().write) {
-            self.serve(line, stop).await;
+            self.serve(line, drain).await;
         }
     }
 
@@ -180,9 +175,13 @@ impl Reception {
         tracing::debug!(?peer, "no TLS: {why}");
     }
 
-    async fn serve(&self, line: Line, mut stop: Stop) {
+    async fn serve(&self, line: Line, mut drain: Drain) {
         let connection = line.connection().clone();
-        let (tell, told) = watch::channel(false);
+        let told = connection.told();
+        // HTTP/2 can be told without losing what is on its way. What is connected later is to hear
+        // first why it is refused; HTTP/1 hears with the answer, or ends when nothing is waited for.
+        let known = connection.http2 && *drain.borrow() < Phase::Refusing;
+        let farewell = if known { Phase::Refusing } else { Phase::Over };
         let work = async {
             if connection.http2 {
                 Arc::new(Ending(self.app.clone())).process_new(Box::new(line), &told).await;
@@ -197,26 +196,26 @@ impl Reception {
             tokio::select! {
                 biased;
                 overdue = &mut watched => overdue,
-                () = stopped(&mut stop) => {
-                    let _ = tell.send(true);
+                () = reached(&mut drain, farewell) => {
+                    connection.leave();
                     watched.await
                 }
             }
         };
         let Some(overdue) = overdue else { return };
         self.metrics.connections_overdue.with_label_values(&[overdue.label()]).inc();
-        if connection.http2 && !tell.send_replace(true) {
+        if connection.http2 && connection.leave() {
             while timeout(FAREWELL, work.as_mut()).await.is_err() && connection.pulse.is_busy() {}
         }
     }
 }
 
 /// The requests of an HTTP/1 connection, one after another.
-async fn http1(app: &Arc<HttpProxy<Proxy>>, line: Line, stop: &Stop) {
+async fn http1(app: &Arc<HttpProxy<Proxy>>, line: Line, told: &watch::Receiver<bool>) {
     let mut session = ServerSession::new_http1(Box::new(line));
     // For as long as we let it: pingora would begin anew with every byte.
     session.set_keepalive(Some(0));
-    while let Some(reusable) = app.process_new_http(session, stop).await {
+    while let Some(reusable) = app.process_new_http(session, told).await {
         let (stream, settings) = reusable.consume();
         session = ServerSession::new_http1(stream);
         if let Some(settings) = settings {
@@ -231,7 +230,7 @@ async fn watch_over(
     mut work: std::pin::Pin<&mut impl Future<Output = ()>>,
     connection: &Connection,
     patience: Patience,
-    told: &Stop,
+    told: &watch::Receiver<bool>,
 ) -> Option<Overdue> {
     let mut alarm = pin!(sleep_until(Instant::now() + patience.idle));
     poll_fn(|cx| {

@@ -7,7 +7,11 @@ use bytes::{Bytes, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::line;
 use crate::gate::{Outgoing, Refusal};
+
+/// The seconds within which another server, or this one again, is there after one that ends.
+const RESTART: &str = "5";
 
 type Written = pingora::Result<()>;
 
@@ -78,7 +82,7 @@ fn status(refusal: &Refusal) -> u16 {
         Refusal::MediaType => 415,
         Refusal::TooMany { .. } => 429,
         Refusal::LargeHeader { .. } => 431,
-        Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => 503,
+        Refusal::Busy | Refusal::Draining | Refusal::Unavailable { .. } | Refusal::Unrecorded => 503,
     }
 }
 
@@ -109,6 +113,7 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
     let mut headers = readable_by(reader);
     let seconds = match refusal {
         Refusal::TooMany { retry_after, .. } => retry_after.to_string(),
+        Refusal::Draining => RESTART.to_owned(),
         _ => "1".to_owned(),
     };
     match refusal {
@@ -118,6 +123,10 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
         Refusal::Method => headers.push(("allow", "POST, OPTIONS")),
         Refusal::TooMany { .. } | Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
             headers.push(("retry-after", &seconds));
+        }
+        Refusal::Draining => {
+            headers.push(("retry-after", &seconds));
+            line::leave(session);
         }
         Refusal::LargeHeader { .. } | Refusal::TooLarge { .. } | Refusal::Stalled | Refusal::Unreadable => {
             session.set_keepalive(None);

@@ -1,30 +1,19 @@
 //! What is being worked on, counted for the bound and for the drain.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Requests being worked on, and streams that end only when somebody leaves.
 #[derive(Default)]
 pub struct InFlight {
     requests: AtomicUsize,
     streams: AtomicUsize,
-    closing: AtomicBool,
 }
 
 impl InFlight {
     /// Requests that will end by themselves.
     pub fn count(&self) -> usize {
         self.requests.load(Ordering::Acquire)
-    }
-
-    /// From now on no connection is kept for another request.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
-    /// True after [`InFlight::close`].
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
     }
 
     /// Counts one more until it is dropped, unless there are `most` already.

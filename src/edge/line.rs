@@ -22,6 +22,7 @@ use pingora::protocols::{
 use pingora::proxy::Session;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::pulse::Pulse;
@@ -42,6 +43,7 @@ pub struct Connection {
     pub http2: bool,
     /// What it is doing.
     pub(super) pulse: Pulse,
+    leaving: watch::Sender<bool>,
 }
 
 impl Connection {
@@ -49,6 +51,17 @@ impl Connection {
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.pulse.begin();
         Busy(self.clone())
+    }
+
+    /// Has it end: HTTP/1 with its request, HTTP/2 when its client has heard of it and the requests
+    /// that it has sent are answered. False where that was said before.
+    pub(super) fn leave(&self) -> bool {
+        !self.leaving.send_replace(true)
+    }
+
+    /// Says true from [`Self::leave`] on.
+    pub(super) fn told(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
     }
 }
 
@@ -64,6 +77,14 @@ impl Drop for Busy {
 /// The connection that a request came on, HTTP/2 streams included; None only where a session has none.
 pub fn of(session: &Session) -> Option<&Arc<Connection>> {
     session.digest()?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+}
+
+/// Has a request's connection take no other.
+pub fn leave(session: &mut Session) {
+    session.set_keepalive(None);
+    if let Some(connection) = of(session).filter(|connection| connection.http2) {
+        connection.leave();
+    }
 }
 
 /// A connection's bytes. What cannot be written for too long is an error.
@@ -86,6 +107,7 @@ impl Line {
             client_certificate: certificate.map(|der| Sha256::digest(der).into()),
             http2: matches!(stream.selected_alpn_proto(), Some(ALPN::H2)),
             pulse: Pulse::new(Instant::now()),
+            leaving: watch::Sender::new(false),
         });
         // The one place of a session that carries what is not pingora's own.
         let known: Box<dyn Any + Send + Sync> = Box::new(connection.clone());

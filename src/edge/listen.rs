@@ -6,19 +6,20 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::accept::{Limits, Listener, Reception};
 use super::address::Address;
 use super::certificate::Identity;
+use super::drain::Drain;
 use super::header::HeaderBounds;
 use super::in_flight::InFlight;
 use super::proxy::{Bounds, Live, Proxy};
@@ -43,11 +44,9 @@ pub struct Door {
 
 /// The public listeners while they are served.
 pub struct Listening {
-    stop: watch::Sender<bool>,
+    drain: Arc<Drain>,
     listeners: JoinSet<()>,
-    app: Arc<HttpProxy<Proxy>>,
-    in_flight: Arc<InFlight>,
-    passing: Option<Arc<InFlight>>,
+    reception: Arc<Reception>,
     tuning: Tuning,
 }
 
@@ -158,21 +157,21 @@ impl Door {
         let in_flight = Arc::new(InFlight::default());
         let through = through.map(Arc::new);
         let passing = through.as_deref().map(Through::in_flight);
+        let drain = Arc::new(Drain::new(passing.into_iter().chain([in_flight.clone()]).collect()));
         let tuning = Tuning {
-            live: Arc::new(ArcSwap::from_pointee(live(config, &gate, passing.is_some()))),
+            live: Arc::new(ArcSwap::from_pointee(live(config, &gate, through.is_some()))),
             limits: Arc::new(ArcSwap::from_pointee(limits(config))),
             identity: identity.clone(),
             through: through.clone(),
             gate: gate.clone(),
         };
-        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight: in_flight.clone(), through };
+        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight, drain: drain.clone(), through };
         let mut app = http_proxy(&Arc::new(ServerConf::default()), proxy);
         let mut http2 = default_h2_options();
         http2.initial_connection_window_size(CONNECTION_WINDOW).initial_window_size(STREAM_WINDOW);
         app.h2_options = Some(http2);
-        let app = Arc::new(app);
         let reception = Arc::new(Reception {
-            app: app.clone(),
+            app: Arc::new(app),
             identity,
             limits: tuning.limits.clone(),
             metrics,
@@ -189,19 +188,18 @@ impl Door {
             let listener = tokio::net::UnixListener::from_std(listener).map_err(unusable)?;
             ready.push(Listener::Unix { _file: file, listener });
         }
-        let (stop, stopped) = watch::channel(false);
         let mut listeners = JoinSet::new();
         for listener in ready {
-            listeners.spawn(reception.clone().listen(listener, stopped.clone()));
+            listeners.spawn(reception.clone().listen(listener, drain.watch()));
         }
-        Ok(Listening { stop, listeners, app, in_flight, passing, tuning })
+        Ok(Listening { drain, listeners, reception, tuning })
     }
 }
 
 impl Listening {
-    /// Requests being worked on, without streams, which do not end by themselves.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.count() + self.passing.as_ref().map_or(0, |passing| passing.count())
+    /// Their way out. The last step is [`Self::close`].
+    pub fn drain(&self) -> Arc<Drain> {
+        self.drain.clone()
     }
 
     /// What can be changed while they are served.
@@ -211,9 +209,15 @@ impl Listening {
 
     /// Closes the listeners and all connections without a request; requests in flight go on.
     pub async fn close(&mut self) {
-        self.in_flight.close();
-        let _ = self.stop.send(true);
+        self.drain.end();
         while self.listeners.join_next().await.is_some() {}
-        self.app.http_cleanup().await;
+        self.reception.app.http_cleanup().await;
+    }
+
+    /// After [`Self::close`]: ends when the last connection has, and with it what was written on it.
+    pub async fn left(&self) {
+        while self.reception.open.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

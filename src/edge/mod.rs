@@ -7,6 +7,7 @@ mod accept;
 mod address;
 mod body;
 mod certificate;
+mod drain;
 mod files;
 mod forwarded;
 mod header;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::Address;
 pub use certificate::ClientCertificates;
+pub use drain::{Drain, Phase};
 pub use files::allow_many;
 pub use forwarded::TrustedProxy;
 pub use line::Connection;
@@ -85,7 +87,7 @@ pub struct ServerConfig {
     pub body_timeout: Span,
     /// Requests worked on at once; more are refused with 503.
     pub max_in_flight: usize,
-    /// How long, after SIGTERM, new requests are still taken while `/readyz` already says no.
+    /// How long, after SIGTERM or `POST /drain`, new requests are still taken while `/readyz` already says no.
     pub drain_delay: Span,
     /// How long requests in flight may take to end after that.
     pub grace: Span,
@@ -173,7 +175,7 @@ impl ServerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpsConfig {
-    /// Where `/livez`, `/readyz` and `/metrics` are answered.
+    /// Where `/livez`, `/readyz`, `/metrics`, `/drain` and `/drained` are answered.
     pub listen: String,
     /// Lets the listener, which has no TLS, be reached from other machines.
     pub allow_plaintext: bool,

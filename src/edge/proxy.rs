@@ -15,6 +15,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio_util::sync::CancellationToken;
 
+use super::drain::Drain;
 use super::forwarded::{self, Peer, Place, TrustedProxy};
 use super::header::{self, HeaderBounds};
 use super::in_flight::InFlight;
@@ -53,6 +54,7 @@ pub struct Proxy {
     pub gate: Arc<Gate>,
     pub live: Arc<ArcSwap<Live>>,
     pub in_flight: Arc<InFlight>,
+    pub drain: Arc<Drain>,
     /// The way to the PSA's own web server, where it is open.
     pub through: Option<Arc<Through>>,
 }
@@ -64,17 +66,26 @@ impl Proxy {
             return self.preflight(session, &head).await;
         }
         let reader = self.gate.reader(&head).map(str::to_owned);
-        let Some(entered) = self.in_flight.enter(live.bounds.max_in_flight) else {
-            let refusal = self.gate.turned_away(Refusal::Busy);
-            return body::refuse(session, &refusal, reader.as_deref()).await;
+        let entered = match self.in_time(self.in_flight.enter(live.bounds.max_in_flight)) {
+            Ok(entered) => entered,
+            Err(refusal) => {
+                let refusal = self.gate.turned_away(refusal);
+                return body::refuse(session, &refusal, reader.as_deref()).await;
+            }
         };
         let outgoing = self.work(session, live, head).await;
-        if self.in_flight.is_closing() {
+        if self.drain.refuses() {
             session.set_keepalive(None);
         }
         // Who is turned away takes no place while reading why: anybody could take them all.
         let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
         body::write(session, outgoing, reader.as_deref()).await
+    }
+
+    /// Who has found room counts already, and is waited for unless it is too late.
+    fn in_time<T>(&self, entered: Option<T>) -> Result<T, Refusal> {
+        let entered = entered.ok_or(Refusal::Busy)?;
+        if self.drain.refuses() { Err(Refusal::Draining) } else { Ok(entered) }
     }
 
     async fn work(&self, session: &mut Session, live: &Live, head: Head) -> Outgoing {
@@ -107,13 +118,8 @@ impl Proxy {
         body::respond(session, 204, &headers, Bytes::new()).await
     }
 
-    /// Answers a header that is too large, whatever the request is for.
-    async fn large_header(
-        &self,
-        session: &mut Session,
-        live: &Live,
-        refusal: Refusal,
-    ) -> pingora::Result<()> {
+    /// Refuses a request, whatever it is for.
+    async fn turn_away(&self, session: &mut Session, live: &Live, refusal: Refusal) -> pingora::Result<()> {
         let refusal = self.gate.turned_away(refusal);
         let head = head(session, place(session, live));
         body::refuse(session, &refusal, self.gate.reader(&head)).await
@@ -211,7 +217,7 @@ impl Proxy {
             host: place.host.unwrap_or_default(),
         };
         let through = self.through.as_ref();
-        through.and_then(|through| through.enter(request, bodyless, forwarding)).ok_or(Refusal::Busy)
+        self.in_time(through.and_then(|through| through.enter(request, bodyless, forwarding)))
     }
 
     async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
@@ -240,7 +246,11 @@ impl ProxyHttp for Proxy {
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
         let request = session.req_header();
         if let Err(refusal) = header::check(request, live.bounds.header) {
-            self.large_header(session, &live, refusal).await?;
+            self.turn_away(session, &live, refusal).await?;
+            return Ok(true);
+        }
+        if self.drain.refuses() {
+            self.turn_away(session, &live, Refusal::Draining).await?;
             return Ok(true);
         }
         match live.routes.of(request.uri.path(), request.raw_path()) {
@@ -318,7 +328,7 @@ impl ProxyHttp for Proxy {
         passage.answered(response);
         session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
         through::present(response, session.req_header().version == http::Version::HTTP_10);
-        if self.in_flight.is_closing() {
+        if self.drain.refuses() {
             session.set_keepalive(None);
         }
         if !has_body(&session.req_header().method, response) {

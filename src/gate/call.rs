@@ -42,6 +42,8 @@ enum Failure {
     Psa(PsaError),
     Cancelled,
     Deadline,
+    /// The server ends.
+    Cut,
 }
 
 impl Failure {
@@ -50,7 +52,7 @@ impl Failure {
         match self {
             Self::Key(error) => tracing::warn!(%error, "a call to the PSA was not made"),
             Self::Psa(error) => tracing::warn!(%error, "a call to the PSA brought no answer"),
-            Self::Cancelled | Self::Deadline => {}
+            Self::Cancelled | Self::Deadline | Self::Cut => {}
         }
     }
 }
@@ -183,6 +185,7 @@ impl Gate {
             // Who has left, or has no time left, is asked first: nothing is begun for nobody.
             biased;
             () = errand.gone.cancelled() => Err(Failure::Cancelled),
+            () = self.cut.cancelled() => Err(Failure::Cut),
             () = tokio::time::sleep_until(errand.deadline.into()) => Err(Failure::Deadline),
             done = work => done,
         }
@@ -233,6 +236,7 @@ fn told(failure: &Failure, effect: Effect, sent: bool) -> (ToolResult, &'static 
         Failure::Psa(PsaError::Deadline) | Failure::Deadline => {
             (format!("The PSA did not answer in time.{after}"), if unsure { "unknown" } else { "timeout" })
         }
+        Failure::Cut => (format!("Sidegate is being stopped and could not wait for the PSA's answer.{after}"), if unsure { "unknown" } else { "cancelled" }),
         Failure::Cancelled => (format!("The call was cancelled.{after}"), if unsure { "unknown" } else { "cancelled" }),
     };
     (ToolResult::error(text), outcome)

@@ -107,6 +107,7 @@ pub struct Gate {
     introductions: Introductions,
     limits: Limits,
     listing: Arc<RawValue>,
+    cut: CancellationToken,
 }
 
 /// Why a message gets no reply of its own.
@@ -124,13 +125,19 @@ impl Gate {
         let listing = Arc::from(listing);
         let limits = Limits::new(terms.limits);
         let introductions = Introductions::new();
-        Self { parts, terms: ArcSwap::from_pointee(terms), introductions, limits, listing }
+        let (terms, cut) = (ArcSwap::from_pointee(terms), CancellationToken::new());
+        Self { parts, terms, introductions, limits, listing, cut }
     }
 
     /// From the next request on, `terms` hold.
     pub fn adopt(&self, terms: Terms) {
         self.limits.adopt(terms.limits);
         self.terms.store(Arc::new(terms));
+    }
+
+    /// Calls that are still on their way to the PSA are waited for no longer; their callers are told.
+    pub fn cut(&self) {
+        self.cut.cancel();
     }
 
     /// Lets a request in, or turns it away: Host and Origin, then the bearer, then the form of

@@ -69,6 +69,8 @@ pub enum Refusal {
     },
     /// Too much is in flight.
     Busy,
+    /// The server is about to end.
+    Draining,
     /// One client or agent has had its share for now.
     TooMany {
         /// Of what.
@@ -142,6 +144,7 @@ impl Refusal {
             Self::Unreadable => "incomplete_request",
             Self::LargeHeader { .. } => "header_too_large",
             Self::Busy => "too_many_requests_in_flight",
+            Self::Draining => "shutting_down",
             Self::TooMany { limit: Limit::FailedAuthentications, .. } => "too_many_failed_authentications",
             Self::TooMany { limit: Limit::CallsPerMinute, .. } => "too_many_calls",
             Self::TooMany { limit: Limit::CallsInFlight, .. } => "too_many_calls_in_flight",
@@ -165,6 +168,7 @@ impl Refusal {
             Self::Unreadable => "the request body ended before it was complete".to_owned(),
             Self::LargeHeader { bytes, fields } => format!("the request's header is larger than {bytes} bytes or has more than {fields} fields; send less, or have server.max_header_bytes or server.max_header_fields raised"),
             Self::Busy => "too many requests are in flight; try again shortly".to_owned(),
+            Self::Draining => "this server is shutting down and takes no more requests; nothing was done; try again on a new connection".to_owned(),
             Self::TooMany { limit, retry_after } => {
                 let what = match limit {
                     Limit::FailedAuthentications => "too many tokens from this address were not accepted",

@@ -1,7 +1,6 @@
 //! A changed configuration while calls go on: what is taken over, what is refused, what needs a restart.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -93,24 +92,12 @@ async fn a_renewed_certificate_is_served_whatever_the_file_is_like() {
     until(|| async { tls.connect(port).await.ok() }).await;
 }
 
-/// A configuration beside the world's own, for a server of its own in front of the same PSA and issuer.
-fn beside(world: &World, folder: &Path) -> String {
-    let text = fs::read_to_string(&world.config_file).unwrap();
-    let own = |line: &str| match line.split(" = ").next() {
-        Some("listen") if line.contains('[') => "listen = [\"127.0.0.1:0\"]".to_owned(),
-        Some("listen") => "listen = \"127.0.0.1:0\"".to_owned(),
-        _ => line.replace(&world.folder.path().display().to_string(), &folder.display().to_string()),
-    };
-    text.lines().map(|line| own(line) + "\n").collect()
-}
-
 #[tokio::test]
 async fn a_hangup_reads_the_file_again_and_the_log_says_what_came_of_it() {
     let world = World::of(Plan { server: "drain_delay = \"0s\"", ..Plan::default() }).await;
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("record")).unwrap();
     let file = folder.path().join("own.toml");
-    let text = beside(&world, folder.path());
+    let text = world.beside(folder.path());
     fs::write(&file, &text).unwrap();
     let mut serving = Process::start(
         Command::new(env!("CARGO_BIN_EXE_sidegate"))

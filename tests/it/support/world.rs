@@ -308,6 +308,19 @@ impl World {
         until(|| async { (reloads().await > before).then_some(()) }).await;
     }
 
+    /// A configuration like its own, for a server of its own in front of the same PSA and issuer, with its
+    /// files in `folder`. It listens wherever there is a port free.
+    pub fn beside(&self, folder: &Path) -> String {
+        std::fs::create_dir_all(folder.join("record")).expect("a folder");
+        let text = std::fs::read_to_string(&self.config_file).expect("the file");
+        let own = |line: &str| match line.split(" = ").next() {
+            Some("listen") if line.contains('[') => "listen = [\"127.0.0.1:0\"]".to_owned(),
+            Some("listen") => "listen = \"127.0.0.1:0\"".to_owned(),
+            _ => line.replace(&self.folder.path().display().to_string(), &folder.display().to_string()),
+        };
+        text.lines().map(|line| own(line) + "\n").collect()
+    }
+
     /// Stops Sidegate as SIGTERM would and waits until it has.
     pub async fn stop(&mut self) {
         if let (Some(stop), Some(running)) = (self.stop.take(), self.running.take()) {
