@@ -177,6 +177,7 @@ class Scraped(unittest.TestCase):
             (r"(?m)^url = \"sqlite:.*$", f'url = "sqlite://{cls.folder}/second.db"'),
             (r"(?m)^path = .*audit.jsonl\"$", f'path = "{cls.folder}/second.jsonl"'),
             (r'(?s)(name = "reader".*?max_effect = )"destroy"', r'\1"read"'),
+            (r"(?m)^\[psa\]$", '[psa]\ncatalog_refresh = "3s"'),
             (r"(?m)^\[idp\]$", "[passthrough]\nenabled = true\n\n[idp]"),
         ):
             text, count = re.subn(old, new, text)
