@@ -223,7 +223,7 @@ class Scraped(unittest.TestCase):
 
     @classmethod
     def load(cls):
-        """Some of everything for about eight seconds: good, useless, denied and refused."""
+        """Some of everything for eight seconds, longer where the machine is busy: good, useless, denied and refused."""
         technician, reader = cls.demo["token"], cls.demo["second_token"]
         ports = (cls.mcp.port, cls.second)
         contact = {"entryId": "post-_api_v1_contacts", "body": {"full_name": "Ada Load", "email": "ada@example.com"}}
@@ -253,11 +253,13 @@ class Scraped(unittest.TestCase):
             plain.recv(100)
         cls.statuses, end, n = {}, time.monotonic() + 8, 0
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            while time.monotonic() < end:
+            while time.monotonic() < end or n < 20:
                 asked = [(kind, pool.submit(ask, port, n)) for port in ports for kind, ask in enumerate(kinds)]
                 for kind, answer in asked:
                     cls.statuses.setdefault(kind, set()).add(answer.result()[0])
                 n += 1
+                # An agent has 600 calls a minute.
+                time.sleep(0.15)
         slow.close()
         disable = [variable("SIDEGATE_TEST_BINARY"), "agent", "disable", "reader", "--config", cls.second_config]
         subprocess.run(disable, check=True, capture_output=True, timeout=20)
@@ -330,9 +332,12 @@ class Scraped(unittest.TestCase):
             self.assertEqual((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
             if rule["type"] == "recording":
                 self.assertTrue(self.ask("query", query=rule["name"])["result"], rule["name"])
-        active = {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"]}
-        self.assertIn("SidegateFailedAuthentications", active)
-        self.assertLessEqual(active, {"SidegateFailedAuthentications", "SidegateLimitsRefuse"})
+
+        def firing():
+            return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
+
+        until("an alert fires", firing)
+        self.assertEqual(firing(), {"SidegateFailedAuthentications"})
 
 
 if __name__ == "__main__":
