@@ -17,23 +17,48 @@ lack() {
     packages="${packages:+$packages }$2"
 }
 
+# How to run something as root: as_root, which is empty for root.
+find_root() {
+    as_root=
+    [ "$(id -u)" -ne 0 ] || return 0
+    as_root='sudo -n'
+    command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null
+}
+
+# One stale list among many fails the update and need not hinder what follows.
+update_lists() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 update ||
+        say 'apt-get update failed; trying with the lists that are here.'
+}
+
+# unpack PACKAGE DIRECTORY: puts the files of Debian's package there. Nothing is installed: no root is needed where the
+# lists are good, no user is made, and no service is started.
+unpack() {
+    sentence="Debian's package $1 cannot be had; install it and run this again"
+    command -v apt-get >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 ||
+        die "$sentence (there is no apt-get or dpkg-deb here to do it)."
+    say "Fetching Debian's package $1 into $2."
+    unpacking=$(mktemp -d "$2.XXXXXX")
+    {
+        (cd "$unpacking" && apt-get -q download "$1") || {
+            find_root && update_lists
+            (cd "$unpacking" && apt-get -q download "$1")
+        } && dpkg-deb -x "$unpacking"/"$1"_*.deb "$unpacking"
+    } >&2 </dev/null || die "$sentence (apt-get failed, see above)."
+    rm -f "$unpacking"/"$1"_*.deb
+    chmod 755 "$unpacking"
+    mv -T "$unpacking" "$2" 2>/dev/null || rm -rf "$unpacking"
+}
+
 install_lacking() {
     [ -n "$packages" ] || return 0
     sentence="Missing here: $lacking; install Debian's packages for it: apt-get install $packages"
     command -v apt-get >/dev/null 2>&1 || die "$sentence (there is no apt-get here to do it)."
-    if [ "$(id -u)" -eq 0 ]; then
-        as_root=
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        as_root='sudo -n'
-    else
-        die "$sentence (this user is neither root nor allowed sudo without a password)."
-    fi
+    find_root || die "$sentence (this user is neither root nor allowed sudo without a password)."
     say "Installing $packages (for $lacking)."
     # shellcheck disable=SC2086 # both are lists of words
     {
-        # One stale list among many fails the update and need not hinder the installation.
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 update ||
-            say 'apt-get update failed; trying with the lists that are here.'
+        update_lists
         $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
             install --no-install-recommends $packages
     } >&2 </dev/null || die "$sentence (apt-get failed, see above)."

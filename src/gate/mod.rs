@@ -258,6 +258,7 @@ impl Gate {
             Ask::Ping | Ask::Notice => (Reply::Pong, "ok"),
             Ask::ListTools { .. } => (Reply::Tools(self.listing.clone()), "ok"),
             Ask::CallTool { name, arguments, .. } => {
+                trail.calls(self.parts.tools.get(&name).is_some());
                 let _counted = self.limits.call(errand.caller.agent_id()).map_err(Stop::Refusal)?;
                 let (result, outcome) = self.call(&name, &arguments, errand, trail).await?;
                 (message::reply(result), outcome)
@@ -346,6 +347,8 @@ impl Gate {
     /// All metrics in Prometheus text format, with the gauges as of now.
     pub fn metrics(&self, ready: bool) -> String {
         self.parts.catalogue.observe();
+        self.parts.credentials.observe();
+        self.parts.audit.observe();
         self.parts.metrics.ready.set(i64::from(ready));
         self.parts.metrics.render()
     }

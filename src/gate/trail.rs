@@ -34,6 +34,8 @@ pub(super) struct Trail {
     // None once the record is closed.
     event: Option<EventBuilder>,
     sent: bool,
+    /// Whether a tool is called, and if so, whether it is one of ours.
+    tool: Option<bool>,
 }
 
 impl Trail {
@@ -54,6 +56,7 @@ impl Trail {
             request_id,
             event: Some(event),
             sent: false,
+            tool: None,
         }
     }
 
@@ -64,7 +67,9 @@ impl Trail {
     }
 
     pub fn phase(&mut self, phase: Phase, since: Instant) {
-        self.note(|event| event.phase(phase, since.elapsed()));
+        let took = since.elapsed();
+        self.metrics.phase(phase as usize, took);
+        self.note(|event| event.phase(phase, took));
     }
 
     pub fn caller(&mut self, caller: &Caller) {
@@ -121,6 +126,11 @@ impl Trail {
     /// Nothing stands against it; what is answered here needs no permit.
     pub fn allowed(&mut self) {
         self.note(|event| event.decision(Verdict::Allow, None));
+    }
+
+    /// A tool is called: one that is `offered`, or else its name is the caller's invention.
+    pub fn calls(&mut self, offered: bool) {
+        self.tool = Some(offered);
     }
 
     /// A call whose arguments cannot be used, and of which entry, if that is known.
@@ -209,6 +219,11 @@ impl Trail {
             let took: Duration = self.started.elapsed();
             self.metrics.requests.with_label_values(&[outcome]).inc();
             self.metrics.in_flight.dec();
+            self.metrics.request_seconds.observe(took.as_secs_f64());
+            if let (Some(offered), Some(agent)) = (self.tool, event.agent()) {
+                let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
+                self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
+            }
             self.audit.submit(event.finish(outcome, took));
         }
     }

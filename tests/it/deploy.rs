@@ -38,3 +38,8 @@ async fn the_chart_is_the_manifests_with_documented_values() {
 async fn the_image_and_the_compose_file_are_confined() {
     judged("test_image.py").await;
 }
+
+#[tokio::test]
+async fn prometheus_scrapes_it_and_every_query_of_the_dashboard_returns_data() {
+    judged("test_prometheus.py").await;
+}

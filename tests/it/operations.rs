@@ -47,6 +47,29 @@ async fn one_key_is_minted_for_many_calls_of_one_agent() {
 }
 
 #[tokio::test]
+async fn calls_are_counted_by_agent_tool_effect_and_outcome_and_never_by_what_a_caller_made_up() {
+    let world = World::start().await;
+    let called = |agent: &str, tool: &str, effect: &str, outcome: &str| {
+        let labels = format!("agent=\"{agent}\",effect=\"{effect}\",outcome=\"{outcome}\",tool=\"{tool}\"");
+        let family = format!("sidegate_calls_total{{{labels}}}");
+        let world = &world;
+        async move { world.metric(&family).await }
+    };
+    let boards = json!({"entryId": "get-_api_v1_boards"});
+    assert!(!world.call("technician", "call_api_endpoint", boards.clone()).await.is_error());
+    assert!(!world.call("technician", "search_api_registry", json!({"query": "board"})).await.is_error());
+    world.call("technician", "made-up", json!({})).await;
+    assert_eq!(called("technician", "call_api_endpoint", "read", "ok").await, 1.0);
+    assert_eq!(called("technician", "search_api_registry", "none", "ok").await, 1.0);
+    assert_eq!(called("technician", "unknown", "none", "fault").await, 1.0);
+    assert!(world.metric("sidegate_keys_in_use").await >= 1.0);
+    assert!(world.metric("sidegate_keys_outstanding").await >= 1.0);
+    assert!(world.metric("sidegate_requests_in_flight_max").await >= 1.0);
+    let metrics = world.get(&format!("{}/metrics", world.ops_url)).await;
+    assert!(!metrics.body.as_str().unwrap().contains("made-up"));
+}
+
+#[tokio::test]
 async fn a_key_that_the_psa_refuses_suddenly_is_replaced_once() {
     let world = World::start().await;
     let call = || world.call("technician", "call_api_endpoint", json!({"entryId": "get-_api_v1_boards"}));

@@ -118,3 +118,10 @@ fn debug_shows_no_arguments() {
     builder.arguments(&json!({"password": "hunter2"}));
     assert_eq!(format!("{:?}", builder.intent()), "Event(intent id)");
 }
+
+#[test]
+fn the_parts_of_the_way_are_counted_under_the_names_they_are_recorded_by() {
+    let counted: Vec<_> = crate::metrics::PHASES.iter().map(|name| format!("{name}_us")).collect();
+    assert_eq!(counted, PHASES[..TOTAL]);
+    assert_eq!(Phase::Upstream as usize, TOTAL - 1);
+}

@@ -181,6 +181,12 @@ async fn while_the_sink_fails_durable_records_are_refused_and_the_others_come_la
     assert!(audit.submit_durable(event("never either")).await.is_err());
     assert!(audit.0.shared.depth.metrics.audit_failures.get() >= 2);
     assert_eq!(audit.0.shared.depth.metrics.audit_queue.get(), 3);
+    let oldest = || {
+        audit.observe();
+        audit.0.shared.depth.metrics.audit_oldest.get()
+    };
+    let age = oldest();
+    assert!(age > 0.0 && oldest() > age);
 
     let attempts = memory.with(|state| state.attempts);
     memory.until(|state| state.attempts > attempts);
@@ -191,6 +197,7 @@ async fn while_the_sink_fails_durable_records_are_refused_and_the_others_come_la
     assert_eq!((audit.depth(), audit.has_room()), (0, true));
     let written = audit.0.shared.depth.metrics.audit_records.with_label_values(&["event"]).get();
     assert_eq!((written, audit.0.shared.depth.metrics.audit_queue.get()), (4, 0));
+    assert_eq!(oldest(), 0.0);
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ pub(super) struct Writer {
 
 struct Line {
     bytes: Vec<u8>,
+    since: Instant,
     record: &'static str,
     ack: Option<Ack>,
 }
@@ -46,7 +47,7 @@ impl Writer {
 
     /// Turns `items` into lines behind those that wait.
     pub(super) fn take(&mut self, items: impl IntoIterator<Item = Item>) {
-        for Item { event, ack } in items {
+        for Item { event, since, ack } in items {
             let mut bytes = Vec::with_capacity(1024);
             let record = if event.is_intent() { "intent" } else { "event" };
             if let Err(error) = event.write_line(&mut bytes) {
@@ -55,8 +56,9 @@ impl Writer {
                 bytes.clear();
                 bytes.extend_from_slice(b"{\"record\":\"broken\"}\n");
             }
-            self.pending.push_back(Line { bytes, record, ack });
+            self.pending.push_back(Line { bytes, since, record, ack });
         }
+        self.show_oldest();
     }
 
     /// Writes all that waits, until a failure; syncs where a line needs it, or where `sync` is set.
@@ -66,7 +68,10 @@ impl Writer {
             let durable = self.pending.range(..count).any(|line| line.ack.is_some());
             let last = count == self.pending.len();
             let safe = durable || (sync && last);
-            match self.sink.append(&self.batch, safe) {
+            let begun = Instant::now();
+            let appended = self.sink.append(&self.batch, safe);
+            self.depth.metrics.audit_write_seconds.observe(begun.elapsed().as_secs_f64());
+            match appended {
                 Ok(()) => {
                     self.trouble = None;
                     self.unsynced = !safe;
@@ -107,7 +112,12 @@ impl Writer {
         records.with_label_values(&["intent"]).inc_by(intents);
         records.with_label_values(&["event"]).inc_by(count as u64 - intents);
         self.depth.less(count);
+        self.show_oldest();
         acks
+    }
+
+    fn show_oldest(&self) {
+        *self.depth.oldest.lock() = self.pending.front().map(|line| line.since);
     }
 
     fn failed(&mut self, count: usize, failed: Failed) {
@@ -138,6 +148,7 @@ impl Writer {
             !given_up
         });
         self.depth.less(before - self.pending.len());
+        self.show_oldest();
         answer(acks, &Err(AuditError::Write(failed.source.to_string())));
     }
 
