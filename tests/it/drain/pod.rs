@@ -214,7 +214,7 @@ impl Pod {
 
     /// The outcomes on record, each call's once.
     pub fn outcomes(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+        let text = fs::read_to_string(self.folder.path().join("record/audit.jsonl")).unwrap();
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         records.map(|record| record["outcome"].as_str().unwrap_or_default().to_owned()).collect()
     }
