@@ -134,6 +134,8 @@ impl Reload {
         if let Err(error) = self.adopt(&new).await {
             // These were in use a moment ago, and offered something.
             let _ = self.catalogue.adopt(current.catalog.clone()).await;
+            // Where even this fails, the store cannot be read, and nobody is let in.
+            let _ = apply(&self.admin, &current).await;
             return Err(error);
         }
         tracing::info!(keys = live.join(", "), "the new configuration is in use");
