@@ -66,7 +66,9 @@ class Stage:
             "mcp-name": "call_api_endpoint",
         }
         own = {"SERVER__LISTEN": f"127.0.0.1:{self.port}", "OPS__LISTEN": f"127.0.0.1:{ops}", "LOG__FILTER": "warn",
-               "STORE__URL": f"sqlite://{directory}/sidegate.db", "AUDIT__PATH": f"{directory}/audit.jsonl"}
+               "STORE__URL": f"sqlite://{directory}/sidegate.db", "AUDIT__PATH": f"{directory}/audit.jsonl",
+               # The agent's own bounds are not what is measured.
+               "LIMITS__CALLS_PER_MINUTE": "0", "LIMITS__CALLS_IN_FLIGHT": "0"}
         os.environ.update({f"SIDEGATE__{key}": value for key, value in own.items()})
         sidegate = servers.start("sidegate", [binary, "serve", "--config", demo["config_file"]])
         wait_for(servers, "sidegate", sidegate, f"http://127.0.0.1:{ops}/readyz")
