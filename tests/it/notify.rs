@@ -29,7 +29,7 @@ impl Managed {
         let place = folder.path().join("notify");
         let manager = UnixDatagram::bind(&place).unwrap();
         manager.set_nonblocking(true).unwrap();
-        let text = beside(&world, &folder);
+        let text = world.beside(folder.path());
         let file = folder.path().join("own.toml");
         fs::write(&file, &text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
@@ -57,17 +57,6 @@ impl Managed {
         fs::write(&new, text).unwrap();
         fs::rename(new, &self.file).unwrap();
     }
-}
-
-/// The world's configuration with ports and files of its own.
-fn beside(world: &World, folder: &TempDir) -> String {
-    let text = fs::read_to_string(&world.config_file).unwrap();
-    let own = |line: &str| match line.split(" = ").next() {
-        Some("listen") if line.contains('[') => "listen = [\"127.0.0.1:0\"]".to_owned(),
-        Some("listen") => "listen = \"127.0.0.1:0\"".to_owned(),
-        _ => line.replace(&world.folder.path().display().to_string(), &folder.path().display().to_string()),
-    };
-    text.lines().map(|line| own(line) + "\n").collect()
 }
 
 #[tokio::test]
