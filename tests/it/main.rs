@@ -14,6 +14,7 @@ mod credentials;
 mod deploy;
 mod discovery;
 mod drain;
+mod fuzz;
 mod generated;
 mod helpdesk;
 mod idp;
