@@ -134,3 +134,5 @@ while [ "$round" -le "$rounds" ]; do
 done
 say 'tests/deploy/appliance.sh'
 tests/deploy/appliance.sh
+say 'tests/deploy/image.sh'
+tests/deploy/image.sh

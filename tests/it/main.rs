@@ -39,5 +39,6 @@ mod scopes;
 mod store;
 mod support;
 mod token_matrix;
+mod upstream;
 mod whereami;
 mod whole_postgres;
