@@ -174,6 +174,7 @@ impl Store {
 const MIGRATIONS: [(i64, &str, &str); 2] = [
     (1, "identity", include_str!("migrations/0001_identity.sql")),
     (2, "scopes", include_str!("migrations/0002_scopes.sql")),
+    (3, "call_timeout", include_str!("migrations/0003_call_timeout.sql")),
 ];
 
 fn migrator(files: &'static [(i64, &str, &str)]) -> Migrator {
