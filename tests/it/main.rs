@@ -13,6 +13,7 @@ mod connections_held;
 mod credentials;
 mod deploy;
 mod discovery;
+mod doctor;
 mod drain;
 mod fuzz;
 mod generated;
