@@ -2,6 +2,7 @@
 
 mod agent;
 mod check;
+pub mod connect;
 mod demo;
 mod doctor;
 mod idp;

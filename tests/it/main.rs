@@ -37,6 +37,7 @@ mod release_gate;
 mod reload;
 mod rewrite_matrix;
 mod scopes;
+mod snippets;
 mod store;
 mod support;
 mod token_matrix;
