@@ -9,6 +9,8 @@ mod call;
 mod catalogue;
 mod credential;
 mod doorway;
+#[cfg(feature = "conformance")]
+pub mod fixtures;
 mod introductions;
 mod limits;
 mod message;
