@@ -138,3 +138,5 @@ cargo test --locked --lib --features conformance fixtures::
 tests/conformance.sh
 say 'tests/deploy/appliance.sh'
 tests/deploy/appliance.sh
+say 'tests/deploy/image.sh'
+tests/deploy/image.sh
