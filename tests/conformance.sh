@@ -24,6 +24,10 @@ for argument; do
     esac
 done
 [ -n "$revisions" ] || revisions='2026-07-28 2025-11-25'
+list_of() { echo "$root/tests/it/conformance-expected-failures-$1.yml"; }
+for revision in $revisions; do
+    [ -f "$(list_of "$revision")" ] || die "the suite has no requirements for the revision $revision, or it has no list here."
+done
 
 need_cargo "$(rust_version .)"
 [ -z "$build" ] || need_build_tools
@@ -60,13 +64,14 @@ fi
 [ -x "$sidegate" ] || die "$sidegate is not there: run this once without --no-build."
 
 work=$(mktemp -d)
-demo=
-relay=
+keep=
+running=
 finish() {
-    [ -z "$relay" ] || kill "$relay" 2>/dev/null || true
-    [ -z "$demo" ] || kill "$demo" 2>/dev/null || true
-    [ -z "$relay" ] || wait "$relay" 2>/dev/null || true
-    [ -z "$demo" ] || wait "$demo" 2>/dev/null || true
+    for process in $running; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
+    [ -n "$keep" ] || rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -82,21 +87,19 @@ first_line() {
 }
 
 TMPDIR=$work "$sidegate" demo --json --port 0 >"$work/demo" 2>"$work/demo.err" &
-demo=$!
-first_line "$work/demo" "$demo" 'sidegate demo'
+running=$!
+first_line "$work/demo" "$!" 'sidegate demo'
 "$node" "$suite/relay.mjs" "$work/demo" >"$work/relay" 2>"$work/relay.err" &
-relay=$!
-first_line "$work/relay" "$relay" 'the relay'
+running="$! $running"
+first_line "$work/relay" "$!" 'the relay'
 url=$(cat "$work/relay")
 
 escape=$(printf '\033')
 failed=
 for revision in $revisions; do
-    listed=$root/tests/it/conformance-expected-failures-$revision.yml
-    [ -f "$listed" ] || die "$listed is not there: is $revision a revision that the suite has requirements for?"
     status=0
     "$node" "$suite/node_modules/@modelcontextprotocol/conformance/dist/index.js" server --url "$url" \
-        --requirements "$revision" --expected-failures "$listed" -o "$work/$revision" \
+        --requirements "$revision" --expected-failures "$(list_of "$revision")" -o "$work/$revision" \
         >"$work/$revision.log" 2>&1 || status=$?
     "$node" "$suite/summary.mjs" "$revision" "$work/$revision" || status=1
     # The suite's own verdict, without its colours: it alone knows the list.
@@ -105,11 +108,7 @@ for revision in $revisions; do
     [ "$status" -eq 0 ] || failed="$failed $revision"
 done
 [ ! -s "$work/demo.err" ] || { say 'sidegate demo said:'; cat "$work/demo.err" >&2; }
-if [ -n "$failed" ]; then
-    say "Not conformant:$failed. Everything that was seen is in $work."
-    exit 1
-fi
-finish
-demo=
-relay=
-rm -rf "$work"
+[ -z "$failed" ] || {
+    keep=yes
+    die "Not conformant:$failed. Everything that was seen is in $work."
+}

@@ -34,8 +34,9 @@ function told(scenario) {
   const of = (status) => found.filter((check) => check.status === status);
   const unmet = [...of('FAILURE'), ...of('WARNING')];
   const met = of('SUCCESS').length;
+  const skipped = of('SKIPPED').length;
   const verdict = unmet.length ? 'FAIL' : met ? 'ok  ' : 'void';
-  console.log(`  ${verdict}  ${scenario}: ${met} met, ${unmet.length} not met`);
+  console.log(`  ${verdict}  ${scenario}: ${met} met, ${unmet.length} not met${skipped ? `, ${skipped} skipped` : ''}`);
   for (const { id, status, errorMessage, description } of unmet) {
     console.log(`          ${status === 'WARNING' ? 'should' : 'must'} ${id}: ${clipped(errorMessage ?? description ?? '')}`);
   }
