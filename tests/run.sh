@@ -143,6 +143,10 @@ while [ "$round" -le "$rounds" ]; do
     cargo test --locked
     round=$((round + 1))
 done
+say 'tests/conformance.sh'
+cargo clippy --lib --tests --features conformance --locked -- -D warnings
+cargo test --locked --lib --features conformance fixtures::
+tests/conformance.sh
 say 'tests/deploy/appliance.sh'
 tests/deploy/appliance.sh
 say 'tests/deploy/image.sh'

@@ -8,6 +8,7 @@ mod calls;
 mod certificates;
 mod clients;
 mod config;
+mod conformance;
 mod connections;
 mod connections_held;
 mod credentials;
