@@ -1,6 +1,6 @@
 // The MCP Inspector's command line: a process for each step, its configuration in a file so that no token is an argument.
-// Configuration: {mcp_url, token, folder: for its files, mode: "legacy" | "auto" | "modern", ca_file, query?, read?, write?, cancel?}.
-// It has no way to call a call off but to end it (the revision in which leaving says so) or to let its time run out.
+// Configuration: {mcp_url, token, folder: for its files, mode: "legacy" | "auto" | "modern", ca_file, query?, read?, write?,
+// cancel?}. It cannot call a call off but by its end, where leaving says so, or else by letting a request's time run out.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { aborted, begun, converse, main, readConfig, slowReport } from './common.mjs';
 
 const config = readConfig(['mcp_url', 'token', 'folder', 'mode', 'ca_file']);
-const launcher = fileURLToPath(import.meta.resolve('./inspector/node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js'));
+const inspector = new URL('inspector/node_modules/@modelcontextprotocol/inspector/', import.meta.url);
+const launcher = fileURLToPath(new URL('clients/launcher/build/index.js', inspector));
 const servers = join(config.folder, 'servers.json');
 /** Milliseconds until the Inspector takes a request for lost and says so to the server. */
 const PATIENCE = 6000;
@@ -21,7 +22,8 @@ const server = {
 };
 
 function inspect(...args) {
-  const child = spawn(process.execPath, [launcher, '--cli', '--config', servers, '--server', 'sidegate', '--format', 'json', '--quiet', ...args], {
+  const common = ['--cli', '--config', servers, '--server', 'sidegate', '--format', 'json', '--quiet'];
+  const child = spawn(process.execPath, [launcher, ...common, ...args], {
     env: { PATH: process.env.PATH, HOME: config.folder, NODE_EXTRA_CA_CERTS: config.ca_file },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,6 +1,6 @@
 // A local client behind mcp-remote, as desktop programs are: the first SDK over stdio, and the bridge that it starts.
-// Configuration: {mcp_url, token, folder: for the bridge's files, mode: "legacy" | "auto", ca_file, query?, read?, write?, cancel?}.
-// What the bridge agrees on with the server, only the server can tell. Where that is the newest revision it passes a
+// Configuration: {mcp_url, token, folder: for the bridge's files, mode: "legacy" | "auto", ca_file, query?, read?, write?,
+// cancel?}. What the bridge agrees on with the server, only the server can tell. Where that is the newest revision it passes a
 // cancellation on as a notification, which nobody hears there: the local client's means is then to end the bridge.
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';

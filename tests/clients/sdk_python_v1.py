@@ -23,7 +23,8 @@ async def cancel_one(session, calls, cancel):
         params = CancelledNotificationParams(requestId=calls[-1], reason="called off by the test")
         await session.send_notification(ClientNotification(CancelledNotification(params=params)))
         called.cancel()
-        ended = "rejected" if isinstance((await asyncio.gather(called, return_exceptions=True))[0], BaseException) else "answered"
+        (came,) = await asyncio.gather(called, return_exceptions=True)
+        ended = "rejected" if isinstance(came, BaseException) else "answered"
     return {"ended": ended, "aborted": await conversation.aborted(cancel["watch"])}
 
 

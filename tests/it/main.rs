@@ -38,5 +38,6 @@ mod scopes;
 mod store;
 mod support;
 mod token_matrix;
+mod transcripts;
 mod whereami;
 mod whole_postgres;
