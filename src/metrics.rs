@@ -158,6 +158,10 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// How many of them there may be.
     pub connections_max: IntGauge,
+    /// Sessions that this process remembers.
+    pub sessions: IntGauge,
+    /// Streams open that end only when somebody leaves.
+    pub streams: IntGauge,
     /// Connections closed at accept because there were too many.
     pub connections_refused: IntCounter,
     /// Connections closed because nothing came in time, by `header` or `idle`.
@@ -362,6 +366,11 @@ impl Metrics {
                 &ok_or_error,
             ),
             connections: gauge("sidegate_connections_open", "Connections to the public listeners open now."),
+            sessions: gauge("sidegate_sessions", "Sessions of MCP clients that are remembered."),
+            streams: gauge(
+                "sidegate_streams_open",
+                "Event streams open that end only when the client or the server leaves.",
+            ),
             connections_max: gauge(
                 "sidegate_connections_max",
                 "Connections to the public listeners that may be open at a time.",

@@ -1,6 +1,7 @@
 //! Durations and sizes as people write them in a configuration: `"5m"`, `"1MiB"`. And bytes in hex.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{self, Visitor};
@@ -90,16 +91,21 @@ impl Serialize for Size {
     }
 }
 
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        count(written, &SPANS).map(|millis| Self(Duration::from_millis(millis))).ok_or_else(|| {
+            format!(
+                "`{written}` is not a duration; write a whole number with a unit, such as 250ms, 30s, 5m or 12h"
+            )
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = String::deserialize(deserializer)?;
-        count(&written, &SPANS)
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .ok_or_else(|| {
-                de::Error::custom(format!(
-                    "`{written}` is not a duration; write a whole number with a unit, such as 250ms, 30s, 5m or 12h"
-                ))
-            })
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

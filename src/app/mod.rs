@@ -26,7 +26,8 @@ use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
-    Authenticator, Catalogue, CatalogueParts, Credentials, Doorway, Gate, GateParts, Roster, Terms,
+    Authenticator, Catalogue, CatalogueParts, Credentials, Desk, DeskParts, DeskTerms, Doorway, Gate, Roster,
+    SseTerms, Terms,
 };
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
@@ -143,13 +144,18 @@ fn terms(config: &Config, bound: &[SocketAddr]) -> Terms {
     let hosts = server.hosts(bound);
     Terms {
         doorway: Doorway::new(
-            &server.mcp_path,
+            &server.endpoints(),
+            &config.sse.paths(),
             server.public_url.as_deref(),
             &hosts,
             &server.allowed_origins,
         ),
-        call_timeout: server.call_timeout.0,
-        limits: config.limits,
+        desk: DeskTerms {
+            call_timeout: server.call_timeout.0,
+            limits: config.limits,
+            sessions: config.sessions.clone(),
+        },
+        sse: SseTerms::from(&config.sse),
     }
 }
 
@@ -216,9 +222,9 @@ impl App {
             metrics: metrics.clone(),
         })
         .await;
-        let parts = GateParts {
+        let authenticator = Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone());
+        let parts = DeskParts {
             tenant,
-            authenticator: Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone()),
             catalogue: catalogue.clone(),
             tools: ToolTable::new(tools).map_err(AppError)?,
             credentials: credentials.clone(),
@@ -226,8 +232,10 @@ impl App {
             audit: audit.clone(),
             metrics: metrics.clone(),
             clock,
+            extra: None,
         };
-        let gate = Arc::new(Gate::new(parts, terms(&config, &sockets.door.addresses())));
+        let Terms { doorway, desk, sse } = terms(&config, &sockets.door.addresses());
+        let gate = Arc::new(Gate::new(Desk::new(parts, desk), authenticator, doorway, sse));
         Ok(Self {
             config: Arc::new(ArcSwap::from_pointee(config)),
             gate,
@@ -286,6 +294,7 @@ impl App {
         let (bound, notify) = (self.mcp_addresses(), self.notify);
         let mut background = JoinSet::new();
         background.spawn(self.roster.clone().follow());
+        background.spawn(self.gate.clone().follow(self.roster.clone()));
         background.spawn(self.credentials.clone().follow());
         background.spawn(self.credentials.clone().sweep(SWEEP));
         background.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));

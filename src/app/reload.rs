@@ -14,21 +14,27 @@ use super::{AppError, Notify, SERVING, apply, failed, terms, ways};
 use crate::config::{self, Config, LogConfig, Problems};
 use crate::edge::{ServerConfig, Tuning};
 use crate::gate::admin::Admin;
-use crate::gate::{Catalogue, Gate, Roster};
+use crate::gate::{Catalogue, Gate, Roster, SseConfig};
 use crate::metrics::Metrics;
 use crate::psa::Psa;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
-const LIVE: [&str; 7] = ["agents", "catalog", "issuers", "limits", "log.filter", "policy", "server"];
+const LIVE: [&str; 9] =
+    ["agents", "catalog", "issuers", "limits", "log.filter", "policy", "server", "sessions", "sse"];
 
 /// Keys of those sections that need one all the same.
-const FIXED: [&str; 6] = [
+const FIXED: [&str; 11] = [
     "server.client_ca_file",
     "server.client_certificates",
     "server.listen",
+    "server.mcp_aliases",
     "server.mcp_path",
     "server.tls_cert_file",
     "server.tls_key_file",
+    "sessions.key",
+    "sse.aliases",
+    "sse.enabled",
+    "sse.path",
 ];
 
 /// Where a configuration comes from, to be read again.
@@ -127,7 +133,14 @@ impl Reload {
         new.server = ServerConfig {
             listen: started.server.listen.clone(),
             mcp_path: started.server.mcp_path.clone(),
+            mcp_aliases: started.server.mcp_aliases.clone(),
             ..new.server
+        };
+        new.sse = SseConfig {
+            enabled: started.sse.enabled,
+            path: started.sse.path.clone(),
+            aliases: started.sse.aliases.clone(),
+            ..new.sse
         };
         let current = self.current.load_full();
         let live: Vec<_> = current.changes(&new).into_iter().filter(|key| is_live(key)).collect();

@@ -9,6 +9,7 @@ use crate::app::AppError;
 use crate::gate::admin::AgentSpec;
 use crate::store::{AgentRow, ManagedBy};
 use crate::tool::effect::Effect;
+use crate::units::Span;
 
 #[derive(Debug, Subcommand)]
 pub enum AgentCommand {
@@ -35,6 +36,9 @@ pub struct AddArguments {
     /// The most it may do: read, write or destroy.
     #[arg(long, value_parser = effect)]
     max_effect: Option<Effect>,
+    /// The longest that one of its calls may take, such as 30s or 2h.
+    #[arg(long, value_parser = span)]
+    call_timeout: Option<Span>,
     /// The id of the PSA user whose permissions apply.
     #[arg(long, conflicts_with = "provision")]
     psa_user: Option<String>,
@@ -63,6 +67,10 @@ fn effect(text: &str) -> Result<Effect, String> {
     Effect::parse(text).ok_or_else(|| "write read, write or destroy".to_owned())
 }
 
+fn span(text: &str) -> Result<Span, String> {
+    text.parse()
+}
+
 pub async fn run(config: Option<&Path>, command: AgentCommand) -> Done {
     let (_, admin) = administer(config).await?;
     let failed = |error: crate::gate::admin::AdminError| AppError(error.to_string());
@@ -73,6 +81,7 @@ pub async fn run(config: Option<&Path>, command: AgentCommand) -> Done {
                 issuer: add.issuer,
                 subject: add.subject,
                 max_effect: add.max_effect,
+                call_timeout: add.call_timeout,
                 psa_user: add.psa_user,
                 provision: add.provision,
                 roles: add.roles,
@@ -129,7 +138,8 @@ fn line(row: &AgentRow) -> String {
 fn json(row: &AgentRow) -> String {
     serde_json::json!({
         "id": row.id, "name": row.name, "active": row.is_on(), "issuer": row.issuer, "subject": row.subject,
-        "max_effect": row.max_effect, "psa_user": row.psa_user, "managed_by": row.managed_by.as_str(),
+        "max_effect": row.max_effect,
+        "call_timeout_ms": row.call_timeout, "psa_user": row.psa_user, "managed_by": row.managed_by.as_str(),
         "retired": row.retired_at.is_some(),
     })
     .to_string()

@@ -9,6 +9,7 @@ use url::Url;
 use super::Config;
 use super::findings::Findings;
 use crate::edge::ClientCertificates;
+use crate::gate::MESSAGES;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     super::listeners::check(config, findings);
@@ -22,19 +23,46 @@ fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
     if let Some(message) = config.server.public_url.as_deref().and_then(wrong_public_url) {
         findings.follow("server.public_url", &[], message.to_owned());
     }
-    let path = &config.server.mcp_path;
+    let (server, sse) = (&config.server, &config.sse);
+    let aliases = |key: &str, paths: &[String]| -> Vec<(String, String)> {
+        let all = paths.iter().enumerate();
+        all.map(|(index, path)| (format!("{key}[{index}]"), path.clone())).collect()
+    };
+    let mut paths = vec![("server.mcp_path".to_owned(), server.mcp_path.clone())];
+    paths.extend(aliases("server.mcp_aliases", &server.mcp_aliases));
+    if sse.enabled {
+        paths.push(("sse.path".to_owned(), sse.path.clone()));
+        paths.extend(aliases("sse.aliases", &sse.aliases));
+    }
+    let streams = paths
+        .iter()
+        .filter(|(key, _)| key.starts_with("sse."))
+        .map(|(key, path)| (format!("the messages of {key}"), format!("{path}{MESSAGES}")));
+    let mut taken: BTreeMap<String, String> = streams.map(|(key, path)| (path, key)).collect();
+    for (key, path) in paths {
+        if let Some(message) = wrong_path(&path) {
+            findings.follow(&key, &[], message.to_owned());
+        }
+        if let Some(other) = taken.insert(path, key.clone()) {
+            findings.follow(&key, &[], format!("is the path of {other} too; each endpoint has its own"));
+        }
+    }
+}
+
+fn wrong_path(path: &str) -> Option<&'static str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-    let message = if !path.starts_with('/') {
-        "must begin with /"
+    if !path.starts_with('/') {
+        Some("must begin with /")
     } else if path.ends_with('/') {
-        "must not end with /, nor be / alone"
+        Some("must not end with /, nor be / alone")
     } else if !path.bytes().all(plain) || path.split('/').skip(1).any(|part| matches!(part, "" | "." | ".."))
     {
-        "must be a plain path of letters, digits and - . _ ~, such as /api/mcp"
+        Some("must be a plain path of letters, digits and - . _ ~, such as /api/mcp")
+    } else if path.starts_with("/.well-known/") {
+        Some("must lie outside /.well-known/")
     } else {
-        return;
-    };
-    findings.follow("server.mcp_path", &[], message.to_owned());
+        None
+    }
 }
 
 /// What `server.public_url` cannot be, as a sentence's end.

@@ -31,8 +31,8 @@ use walk::Walk;
 
 use crate::audit::AuditConfig;
 use crate::edge::{OpsConfig, PassthroughConfig, ServerConfig};
-use crate::gate::LimitsConfig;
 use crate::gate::admin::AgentSpec;
+use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
 use crate::idp::IdpConfig;
 use crate::policy::PolicyConfig;
 use crate::psa::PsaConfig;
@@ -113,6 +113,10 @@ sections! {
         policy: PolicyConfig,
         /// How often is too often.
         limits: LimitsConfig,
+        /// HTTP+SSE, for clients that know nothing newer.
+        sse: SseConfig,
+        /// How clients' sessions are kept.
+        sessions: SessionsConfig,
         /// Where the record is kept.
         audit: AuditConfig,
         /// What the process says about itself.

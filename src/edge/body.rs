@@ -7,8 +7,13 @@ use bytes::{Bytes, BytesMut};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use super::line;
+use super::drain::Drain;
+use super::{events, line};
 use crate::gate::{Outgoing, Refusal};
+use crate::mcp::sse;
+
+/// What the MCP endpoint takes.
+pub const METHODS: &str = "POST, GET, DELETE, OPTIONS";
 
 /// The seconds within which another server, or this one again, is there after one that ends.
 const RESTART: &str = "5";
@@ -69,15 +74,18 @@ pub async fn read(session: &mut Session, limit: usize, patience: Duration) -> Re
 /// The HTTP status of each refusal.
 fn status(refusal: &Refusal) -> u16 {
     match refusal {
-        Refusal::Unreadable => 400,
+        Refusal::Unreadable | Refusal::Unresumable => 400,
         Refusal::Unauthorized { .. } => 401,
         Refusal::Host
         | Refusal::Origin
         | Refusal::Disabled
         | Refusal::Scopes { .. }
         | Refusal::AgentToken { .. } => 403,
+        Refusal::NoSession => 404,
         Refusal::Method => 405,
+        Refusal::NotAcceptable => 406,
         Refusal::Stalled => 408,
+        Refusal::StreamTaken => 409,
         Refusal::TooLarge { .. } => 413,
         Refusal::MediaType => 415,
         Refusal::TooMany { .. } => 429,
@@ -98,12 +106,26 @@ pub fn readable_by(origin: Option<&str>) -> Vec<(&'static str, &str)> {
 }
 
 /// Writes what the gate says; `reader` is the origin whose web pages may read it.
-pub async fn write(session: &mut Session, outgoing: Outgoing, reader: Option<&str>) -> Written {
+pub async fn write(
+    session: &mut Session,
+    outgoing: Outgoing,
+    reader: Option<&str>,
+    drain: &Drain,
+) -> Written {
+    let mut headers = readable_by(reader);
     match outgoing {
-        Outgoing::Answer { status, body } => {
-            respond(session, status, &readable_by(reader), Bytes::from(body)).await
+        Outgoing::Answer { status, body, session: began } => {
+            headers.extend(began.as_deref().map(|id| ("mcp-session-id", id)));
+            respond(session, status, &headers, Bytes::from(body)).await
         }
-        Outgoing::Accepted => respond(session, 202, &readable_by(reader), Bytes::new()).await,
+        Outgoing::Stream(stream) => events::write(session, stream, None, reader, drain).await,
+        Outgoing::Opened { messages, stream } => {
+            let first = sse::event(Some("endpoint"), None, None, messages.as_bytes());
+            events::write(session, stream, Some(first), reader, drain).await
+        }
+        // Nobody waits for the answer to a request that was cancelled, and HTTP wants one.
+        Outgoing::Accepted | Outgoing::Silent => respond(session, 202, &headers, Bytes::new()).await,
+        Outgoing::Ended => respond(session, 204, &headers, Bytes::new()).await,
         Outgoing::Refused(refusal) => refuse(session, &refusal, reader).await,
     }
 }
@@ -120,7 +142,7 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
         Refusal::Unauthorized { challenge, .. } | Refusal::Scopes { challenge, .. } => {
             headers.push(("www-authenticate", challenge.as_str()))
         }
-        Refusal::Method => headers.push(("allow", "POST, OPTIONS")),
+        Refusal::Method => headers.push(("allow", METHODS)),
         Refusal::TooMany { .. } | Refusal::Busy | Refusal::Unavailable { .. } | Refusal::Unrecorded => {
             headers.push(("retry-after", &seconds));
         }
@@ -135,6 +157,10 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
         | Refusal::Origin
         | Refusal::Disabled
         | Refusal::AgentToken { .. }
+        | Refusal::NoSession
+        | Refusal::StreamTaken
+        | Refusal::Unresumable
+        | Refusal::NotAcceptable
         | Refusal::MediaType => {}
     }
     let body = serde_json::json!({"error": refusal.code(), "error_description": refusal.message()});
@@ -155,6 +181,17 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&st
     Ok(())
 }
 
+/// What every answer of ours begins with.
+pub fn head(status: u16, headers: &[(&'static str, &str)]) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    head.insert_header(http::header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    for (name, value) in headers {
+        head.insert_header(*name, *value)?;
+    }
+    Ok(head)
+}
+
 /// Writes a whole JSON response; an empty body gets no content type.
 pub async fn respond(
     session: &mut Session,
@@ -162,17 +199,12 @@ pub async fn respond(
     headers: &[(&'static str, &str)],
     body: Bytes,
 ) -> Written {
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    let mut head = head(status, headers)?;
     if status != 204 {
         head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
     }
     if !body.is_empty() {
         head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
-    }
-    head.insert_header(http::header::CACHE_CONTROL, "no-store")?;
-    head.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
-    for (name, value) in headers {
-        head.insert_header(*name, *value)?;
     }
     let silent = body.is_empty() || session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(head), silent).await?;

@@ -122,7 +122,7 @@ mod tests {
     async fn requests_are_waited_for_and_streams_are_not() {
         let (own, passing) = (Arc::new(InFlight::default()), Arc::new(InFlight::default()));
         let drain = Drain::new(vec![own.clone(), passing.clone()]);
-        let (request, mut stream) = (own.enter(9), passing.enter(9).unwrap());
+        let (request, stream) = (own.enter(9), passing.enter(9).unwrap());
         assert_eq!(drain.left(), 2);
         stream.streams();
         assert_eq!(drain.left(), 1);

@@ -1,7 +1,7 @@
 //! What is being worked on, counted for the bound and for the drain.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Requests being worked on, and streams that end only when somebody leaves.
 #[derive(Default)]
@@ -18,7 +18,7 @@ impl InFlight {
 
     /// Counts one more until it is dropped, unless there are `most` already.
     pub fn enter(self: &Arc<Self>, most: usize) -> Option<Entered> {
-        let entered = Entered { whole: self.clone(), streams: false };
+        let entered = Entered { whole: self.clone(), streams: AtomicBool::new(false) };
         let before = self.requests.fetch_add(1, Ordering::AcqRel) + self.streams.load(Ordering::Acquire);
         (before < most).then_some(entered)
     }
@@ -27,13 +27,13 @@ impl InFlight {
 /// One that is being worked on.
 pub struct Entered {
     whole: Arc<InFlight>,
-    streams: bool,
+    streams: AtomicBool,
 }
 
 impl Entered {
     /// It has become a stream, which nobody waits for when it is time to stop.
-    pub fn streams(&mut self) {
-        if !std::mem::replace(&mut self.streams, true) {
+    pub fn streams(&self) {
+        if !self.streams.swap(true, Ordering::AcqRel) {
             self.whole.streams.fetch_add(1, Ordering::AcqRel);
             self.whole.requests.fetch_sub(1, Ordering::AcqRel);
         }
@@ -42,7 +42,7 @@ impl Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let counter = if self.streams { &self.whole.streams } else { &self.whole.requests };
+        let counter = if *self.streams.get_mut() { &self.whole.streams } else { &self.whole.requests };
         counter.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn streams_take_room_and_are_not_waited_for() {
         let whole = Arc::new(InFlight::default());
-        let mut stream = whole.enter(2).unwrap();
+        let stream = whole.enter(2).unwrap();
         stream.streams();
         stream.streams();
         assert_eq!(whole.count(), 0);

@@ -90,12 +90,11 @@ fn show_bounds(config: &ServerConfig, metrics: &Metrics) {
 }
 
 fn live(config: &ServerConfig, gate: &Gate, through: bool) -> Live {
-    let doorway = &gate.terms().doorway;
-    let (mcp, metadata) = doorway.paths();
-    let inserted =
-        (!config.trusted_proxies.is_empty() && !doorway.is_fixed()).then(|| config.mcp_path.clone());
+    let doorway = gate.doorway();
+    let (endpoints, metadata) = doorway.paths();
+    let inserted = if config.trusted_proxies.is_empty() { Vec::new() } else { doorway.inserted() };
     Live {
-        routes: Routes::new(mcp, metadata, inserted, through),
+        routes: Routes::new(endpoints, metadata, inserted, through),
         trusted: config.trusted_proxies.clone(),
         bounds: Bounds {
             header: HeaderBounds { bytes: config.max_header_bytes.0, fields: config.max_header_fields },

@@ -8,6 +8,7 @@ mod address;
 mod body;
 mod certificate;
 mod drain;
+mod events;
 mod files;
 mod forwarded;
 mod header;
@@ -49,6 +50,8 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// The path of the MCP endpoint.
     pub mcp_path: String,
+    /// Further paths of the MCP endpoint, each a resource of its own.
+    pub mcp_aliases: Vec<String>,
     /// Host names, with ports where they are not the default, beside those of `public_url` and loopback.
     pub allowed_hosts: Vec<String>,
     /// Browser origins beside those of our own hosts.
@@ -99,6 +102,7 @@ impl Default for ServerConfig {
             listen: vec!["127.0.0.1:8443".to_owned()],
             public_url: None,
             mcp_path: "/api/mcp".to_owned(),
+            mcp_aliases: Vec::new(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -129,9 +133,6 @@ impl ServerConfig {
     /// are judged together with the other sections.
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
-        if self.mcp_path.starts_with("/.well-known/") {
-            problems.push(("mcp_path".to_owned(), "must lie outside /.well-known/".to_owned()));
-        }
         for (key, none) in [
             ("max_connections", self.max_connections == 0),
             ("handshake_timeout", self.handshake_timeout.0.is_zero()),
@@ -150,6 +151,11 @@ impl ServerConfig {
             }
         }
         problems
+    }
+
+    /// The paths of the MCP endpoint, the main one first.
+    pub fn endpoints(&self) -> Vec<String> {
+        std::iter::once(&self.mcp_path).chain(&self.mcp_aliases).cloned().collect()
     }
 
     /// The hosts that are ours on these bound addresses: `allowed_hosts`, loopback's names

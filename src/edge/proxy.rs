@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use super::drain::Drain;
 use super::forwarded::{self, Peer, Place, TrustedProxy};
 use super::header::{self, HeaderBounds};
-use super::in_flight::InFlight;
+use super::in_flight::{Entered, InFlight};
 use super::line::{Busy, Connection};
 use super::route::{Route, Routes};
 use super::through::{self, Failure, Forwarding, Passage, Through, has_body, is_interim};
 use super::{body, line, rest};
-use crate::gate::{Approach, Bearer, Gate, Head, Outgoing, Refusal};
+use crate::gate::{Approach, Bearer, Endpoint, Gate, Head, Kind, Method, Outgoing, Refusal, Wire};
 
 /// What web pages may send to the MCP endpoint.
 const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, \
@@ -60,8 +60,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    async fn mcp(&self, session: &mut Session, live: &Live) -> pingora::Result<()> {
-        let head = head(session, place(session, live));
+    async fn mcp(&self, session: &mut Session, live: &Live, endpoint: Endpoint) -> pingora::Result<()> {
+        let head = head(session, place(session, live), endpoint);
         if session.req_header().method == http::Method::OPTIONS {
             return self.preflight(session, &head).await;
         }
@@ -73,13 +73,19 @@ impl Proxy {
                 return body::refuse(session, &refusal, reader.as_deref()).await;
             }
         };
-        let outgoing = self.work(session, live, head).await;
+        let entered = Arc::new(entered);
+        let outgoing = self.work(session, live, head, entered.clone()).await;
         if self.drain.refuses() {
             session.set_keepalive(None);
         }
+        match &outgoing {
+            Outgoing::Stream(stream) if !stream.will_end() => entered.streams(),
+            Outgoing::Opened { .. } => entered.streams(),
+            _ => {}
+        }
         // Who is turned away takes no place while reading why: anybody could take them all.
         let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
-        body::write(session, outgoing, reader.as_deref()).await
+        body::write(session, outgoing, reader.as_deref(), &self.drain).await
     }
 
     /// Who has found room counts already, and is waited for unless it is too late.
@@ -88,14 +94,17 @@ impl Proxy {
         if self.drain.refuses() { Err(Refusal::Draining) } else { Ok(entered) }
     }
 
-    async fn work(&self, session: &mut Session, live: &Live, head: Head) -> Outgoing {
+    async fn work(&self, session: &mut Session, live: &Live, head: Head, entered: Arc<Entered>) -> Outgoing {
         let admitted = match self.gate.admit(head).await {
             Ok(admitted) => admitted,
             Err(refusal) => return Outgoing::Refused(refusal),
         };
+        if admitted.method() != Method::Post {
+            return self.answer(session, admitted, Bytes::new(), entered).await;
+        }
         let read = body::read(session, live.bounds.max_body, live.bounds.body_timeout).await;
         match read {
-            Ok(bytes) => self.answer(session, admitted, bytes).await,
+            Ok(bytes) => self.answer(session, admitted, bytes, entered).await,
             Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
         }
     }
@@ -109,27 +118,33 @@ impl Proxy {
         let mut headers = body::readable_by(head.origin.as_deref());
         if !headers.is_empty() {
             headers.extend([
-                ("access-control-allow-methods", "POST"),
+                ("access-control-allow-methods", "POST, GET, DELETE"),
                 ("access-control-allow-headers", MCP_HEADERS),
                 ("access-control-max-age", PREFLIGHT_AGE),
             ]);
         }
-        headers.push(("allow", "POST, OPTIONS"));
+        headers.push(("allow", body::METHODS));
         body::respond(session, 204, &headers, Bytes::new()).await
     }
 
     /// Refuses a request, whatever it is for.
     async fn turn_away(&self, session: &mut Session, live: &Live, refusal: Refusal) -> pingora::Result<()> {
         let refusal = self.gate.turned_away(refusal);
-        let head = head(session, place(session, live));
+        let head = head(session, place(session, live), MAIN);
         body::refuse(session, &refusal, self.gate.reader(&head)).await
     }
 
     /// Runs the call to its end whatever happens; a client that leaves only trips the token,
     /// and the revision decides whether that cancels.
-    async fn answer(&self, session: &mut Session, admitted: crate::gate::Admission, body: Bytes) -> Outgoing {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        admitted: crate::gate::Admission,
+        body: Bytes,
+        hold: Arc<Entered>,
+    ) -> Outgoing {
         let cancel = CancellationToken::new();
-        let work = self.gate.answer(admitted, &body, cancel.clone());
+        let work = self.gate.answer(admitted, &body, Wire { gone: cancel.clone(), hold });
         tokio::pin!(work);
         let left = tokio::select! {
             biased;
@@ -144,7 +159,7 @@ impl Proxy {
         work.await
     }
 
-    async fn metadata(&self, session: &mut Session, live: &Live) -> pingora::Result<()> {
+    async fn metadata(&self, session: &mut Session, live: &Live, resource: usize) -> pingora::Result<()> {
         const ANY_ORIGIN: [(&str, &str); 1] = [("access-control-allow-origin", "*")];
         let method = session.req_header().method.clone();
         if method == http::Method::OPTIONS {
@@ -161,18 +176,26 @@ impl Proxy {
             return body::respond(session, 405, &headers, Bytes::new()).await;
         }
         let mut place = place(session, live);
-        if let Some(prefix) = live.routes.inserted(session.req_header().uri.path())
+        if let Some((prefix, _)) = live.routes.inserted(session.req_header().uri.path())
             && !place.take_inserted(prefix)
         {
             return nothing(session).await;
         }
         let Place { scheme, host, prefix, .. } = &place;
-        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None };
+        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource };
         match self.gate.metadata(approach).await {
             Ok(document) => body::respond(session, 200, &ANY_ORIGIN, Bytes::from(document)).await,
             Err(refusal) => body::refuse(session, &refusal, Some("*")).await,
         }
     }
+}
+
+/// Who is refused without being looked at is refused at the main endpoint.
+const MAIN: Endpoint = Endpoint { kind: Kind::Streamable, resource: 0 };
+
+/// The event stream that the query of a message's address names.
+fn stream(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("stream="))
 }
 
 /// What is kept of a request from its first phase to its last.
@@ -209,7 +232,7 @@ impl Proxy {
         let request = session.req_header();
         let place = place(session, live);
         let Place { scheme, host, prefix, .. } = &place;
-        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None };
+        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource: 0 };
         self.gate.pass(approach, &through::issuers(request)).await?;
         let forwarding = Forwarding {
             chain: place.chain().collect(),
@@ -254,8 +277,8 @@ impl ProxyHttp for Proxy {
             return Ok(true);
         }
         match live.routes.of(request.uri.path(), request.raw_path()) {
-            Route::Mcp => self.mcp(session, &live).await?,
-            Route::Metadata => self.metadata(session, &live).await?,
+            Route::Mcp(endpoint) => self.mcp(session, &live, endpoint).await?,
+            Route::Metadata(resource) => self.metadata(session, &live, resource).await?,
             Route::Through => {
                 context.passage = self.pass(session, &live).await?;
                 return Ok(context.passage.is_none());
@@ -443,7 +466,7 @@ fn host(session: &Session) -> Option<&str> {
 }
 
 /// Copies out of the session what the gate needs: the last line with a pingora type.
-fn head(session: &Session, place: Place) -> Head {
+fn head(session: &Session, place: Place, endpoint: Endpoint) -> Head {
     let request = session.req_header();
     let owned = |name: &str| joined(session, name);
     Head {
@@ -455,7 +478,18 @@ fn head(session: &Session, place: Place) -> Head {
             request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
         )
         .with_dpop(request.headers.contains_key("dpop")),
-        is_post: request.method == http::Method::POST,
+        endpoint,
+        stream: request.uri.query().and_then(stream).map(str::to_owned),
+        method: match request.method {
+            http::Method::POST => Method::Post,
+            http::Method::GET => Method::Get,
+            http::Method::DELETE => Method::Delete,
+            _ => Method::Other,
+        },
+        accept: owned("accept"),
+        in_pieces: request.version != http::Version::HTTP_10,
+        session: owned("mcp-session-id"),
+        last_event: owned("last-event-id"),
         content_type: owned("content-type"),
         content_encoding: owned("content-encoding"),
         protocol_version: owned("mcp-protocol-version"),

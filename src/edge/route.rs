@@ -1,15 +1,16 @@
 //! Which part of us a request is for. Pure.
 
 use super::through::{Verdict, judge};
+use crate::gate::Endpoint;
 use crate::identity::metadata::WELL_KNOWN;
 
 /// The parts that answer on the public listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// The MCP endpoint, any method.
-    Mcp,
-    /// The protected-resource metadata (RFC 9728), at the root and at the path-inserted URL.
-    Metadata,
+    /// An MCP endpoint, any method.
+    Mcp(Endpoint),
+    /// The metadata of a protected resource (RFC 9728), at the root and at the path-inserted URL.
+    Metadata(usize),
     /// The PSA itself.
     Through,
     /// Nobody, until it is spelt so that it means one thing; how.
@@ -21,37 +22,51 @@ pub enum Route {
 /// The paths that are served.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    mcp: Vec<String>,
-    metadata: Vec<String>,
-    inserted: Option<String>,
+    endpoints: Vec<(String, Endpoint)>,
+    metadata: Vec<(String, usize)>,
+    inserted: Vec<(String, usize)>,
     through: bool,
+    /// What does not pass through, whatever is below it.
+    ours: Vec<String>,
 }
 
 impl Routes {
-    /// `mcp` are the MCP endpoint's paths, `metadata` the metadata document's. Where proxies tell the
-    /// prefix, `inserted` is the MCP endpoint's path after it, and the metadata is at every prefix.
+    /// `endpoints` are the MCP endpoints' paths, `metadata` those of the resources' metadata. Where proxies
+    /// tell the prefix, `inserted` are the resources' paths after it, and the metadata is at every prefix.
     /// `through`: all else is the PSA's, but for what is hidden; otherwise it is nobody's.
-    pub fn new(mcp: Vec<String>, metadata: Vec<String>, inserted: Option<String>, through: bool) -> Self {
-        Self { mcp, metadata, inserted, through }
+    pub fn new(
+        endpoints: Vec<(String, Endpoint)>,
+        metadata: Vec<(String, usize)>,
+        inserted: Vec<(String, usize)>,
+        through: bool,
+    ) -> Self {
+        let ours = endpoints.iter().map(|(path, _)| path.clone()).collect();
+        Self { endpoints, metadata, inserted, through, ours }
     }
 
     /// The prefix that a proxy in front cut off, as a metadata path tells it: `/psa` where the path is
-    /// `/.well-known/oauth-protected-resource/psa/api/mcp` (RFC 9728 section 3.1).
-    pub fn inserted<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let prefix = path.strip_prefix(WELL_KNOWN)?.strip_suffix(self.inserted.as_deref()?)?;
-        prefix.starts_with('/').then_some(prefix)
+    /// `/.well-known/oauth-protected-resource/psa/api/mcp` (RFC 9728 section 3.1), and whose metadata is meant.
+    pub fn inserted<'a>(&self, path: &'a str) -> Option<(&'a str, usize)> {
+        let whole = path.strip_prefix(WELL_KNOWN)?;
+        // Of two resources whose paths both end it, the longer is meant.
+        let mut resources: Vec<_> = self.inserted.iter().collect();
+        resources.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        let found =
+            resources.iter().find_map(|(path, resource)| Some((whole.strip_suffix(path)?, *resource)));
+        found.filter(|(prefix, _)| prefix.starts_with('/'))
     }
 
     /// Compares the raw path: what is spelt differently is not ours. `target` is what would be
     /// passed on, byte for byte.
     pub fn of(&self, path: &str, target: &[u8]) -> Route {
-        let among = |known: &[String]| known.iter().any(|known| known == path);
-        if among(&self.mcp) {
-            Route::Mcp
-        } else if among(&self.metadata) || self.inserted(path).is_some() {
-            Route::Metadata
+        if let Some((_, endpoint)) = self.endpoints.iter().find(|(known, _)| known == path) {
+            return Route::Mcp(*endpoint);
+        }
+        let metadata = self.metadata.iter().find(|(known, _)| known == path).map(|(_, resource)| *resource);
+        if let Some(resource) = metadata.or_else(|| Some(self.inserted(path)?.1)) {
+            Route::Metadata(resource)
         } else if self.through {
-            match judge(target, &self.mcp) {
+            match judge(target, &self.ours) {
                 Verdict::Harmless => Route::Through,
                 Verdict::Hidden => Route::Nothing,
                 Verdict::Unclear(remedy) => Route::Unclear(remedy),
@@ -65,15 +80,19 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Kind;
 
     fn routes(inserted: Option<&str>, through: bool) -> Routes {
-        let mcp = vec!["/api/mcp".to_owned()];
-        Routes::new(mcp, vec![WELL_KNOWN.to_owned()], inserted.map(str::to_owned), through)
+        let mcp = vec![("/api/mcp".to_owned(), MCP)];
+        let inserted = inserted.map(|path| (path.to_owned(), 0)).into_iter().collect();
+        Routes::new(mcp, vec![(WELL_KNOWN.to_owned(), 0)], inserted, through)
     }
 
     fn of(routes: &Routes, path: &str) -> Route {
         routes.of(path, path.as_bytes())
     }
+
+    const MCP: Endpoint = Endpoint { kind: Kind::Streamable, resource: 0 };
 
     const MISSPELT: [&str; 5] = ["/api/mcp/", "/api//mcp", "/api/%6dcp", "/API/MCP", "/api/mcp;x"];
 
@@ -81,8 +100,8 @@ mod tests {
     fn only_the_exact_spelling_of_a_path_is_served() {
         for through in [false, true] {
             let routes = routes(None, through);
-            assert_eq!(of(&routes, "/api/mcp"), Route::Mcp);
-            assert_eq!(of(&routes, WELL_KNOWN), Route::Metadata);
+            assert_eq!(of(&routes, "/api/mcp"), Route::Mcp(MCP));
+            assert_eq!(of(&routes, WELL_KNOWN), Route::Metadata(0));
             for path in MISSPELT {
                 assert_eq!(of(&routes, path), Route::Nothing, "{path}");
             }
@@ -110,8 +129,8 @@ mod tests {
             ("/psa/.well-known/oauth-protected-resource/api/mcp", None),
         ] {
             let open = routes(Some("/api/mcp"), false);
-            assert_eq!(open.inserted(path), prefix, "{path}");
-            assert_eq!(of(&open, path) == Route::Metadata, prefix.is_some(), "{path}");
+            assert_eq!(open.inserted(path).map(|(prefix, _)| prefix), prefix, "{path}");
+            assert_eq!(of(&open, path) == Route::Metadata(0), prefix.is_some(), "{path}");
             assert_eq!(routes(None, false).inserted(path), None, "{path}");
         }
     }

@@ -7,6 +7,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use super::Visitor;
 use super::roster::{Roster, Snapshot};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
@@ -232,6 +233,7 @@ pub struct Authenticator {
 }
 
 /// An authenticated caller and the rows it was judged by.
+#[derive(Clone)]
 pub struct Admitted {
     /// Who calls.
     pub caller: Caller,
@@ -241,6 +243,18 @@ pub struct Admitted {
     certificate: Option<Thumbprint>,
     /// The rows, for the judgement to come.
     pub snapshot: Arc<Snapshot>,
+}
+
+impl Admitted {
+    /// The same for the desk, which is told nothing of tokens but when this one ends.
+    pub fn visitor(&self, resource: Arc<Resource>) -> Visitor {
+        Visitor {
+            caller: self.caller.clone(),
+            policies: self.snapshot.policies.clone(),
+            resource,
+            until: Some(self.claims.expires_at()),
+        }
+    }
 }
 
 impl Authenticator {

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::roster::Snapshot;
+use super::desk::{Desk, Stop};
+use super::progress::{Stage, Step};
 use super::trail::Trail;
-use super::{Gate, Refusal, Stop};
+use super::{Refusal, Visitor};
 use crate::audit::Phase;
-use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
+use crate::mcp::message::CallOptions;
 use crate::policy::{self, Decision, Permit};
 use crate::psa::{KeyError, PsaError, SendOutcome};
 use crate::tool::effect::Effect;
@@ -18,21 +19,22 @@ use crate::tool::rewrite::{self, ToolResult};
 use crate::tool::search;
 use crate::tool::table::{self, Plan};
 
-/// On whose behalf, judged by which rows, until when.
+/// On whose behalf, since when, until who leaves.
 pub(super) struct Errand<'a> {
-    pub caller: &'a Caller,
-    pub snapshot: &'a Snapshot,
-    pub gone: CancellationToken,
-    pub deadline: Instant,
+    pub visitor: &'a Visitor,
+    pub gone: &'a CancellationToken,
+    pub started: Instant,
+    /// How far it is.
+    pub stage: &'a Stage,
 }
 
 impl Errand<'_> {
     /// Why it is too late to begin, if it is.
-    fn over(&self) -> Option<Failure> {
+    fn over(&self, deadline: Instant) -> Option<Failure> {
         if self.gone.is_cancelled() {
             return Some(Failure::Cancelled);
         }
-        (Instant::now() >= self.deadline).then_some(Failure::Deadline)
+        (Instant::now() >= deadline).then_some(Failure::Deadline)
     }
 }
 
@@ -57,14 +59,15 @@ impl Failure {
     }
 }
 
-impl Gate {
+impl Desk {
     /// Calls a tool. Whatever goes wrong with the call itself is a result that says so (MCP:
     /// `isError`); only an unknown tool is a fault.
     pub(super) async fn call(
         &self,
         name: &str,
         arguments: &serde_json::Value,
-        errand: Errand<'_>,
+        options: &CallOptions,
+        errand: &Errand<'_>,
         trail: &mut Trail,
     ) -> Result<(ToolResult, &'static str), Stop> {
         let tool = self.parts.tools.get(name).ok_or_else(|| {
@@ -79,7 +82,8 @@ impl Gate {
             return Ok((ToolResult::error(text), "unavailable"));
         }
         // What is told of the catalogue, complaints about arguments included, is a read.
-        let reading = || policy::scoped(errand.caller, Effect::Read).map_err(Stop::Lacking);
+        let caller = &errand.visitor.caller;
+        let reading = || policy::scoped(caller, Effect::Read).map_err(Stop::Lacking);
         let (entry, args) = match tool.plan(&loaded.catalog, arguments) {
             Err(result) => {
                 trail.misused(None);
@@ -103,8 +107,7 @@ impl Gate {
         };
         trail.bound(&bound);
         let deciding = Instant::now();
-        let decision =
-            policy::decide(&errand.snapshot.policies, errand.caller, bound, self.parts.clock.now());
+        let decision = policy::decide(&errand.visitor.policies, caller, bound, self.parts.clock.now());
         trail.phase(Phase::Decide, deciding);
         let permit = match decision {
             Decision::Allow(permit) => permit,
@@ -114,13 +117,19 @@ impl Gate {
             }
             Decision::Lacks(lacking) => return Err(Stop::Lacking(lacking)),
         };
-        if let Some(failure) = errand.over() {
+        // The least of all that have a say in it.
+        let patience = [options.timeout_ms.map(Duration::from_millis), permit.bound().entry().timeout]
+            .into_iter()
+            .flatten()
+            .fold(self.patience(errand.visitor), Duration::min);
+        let deadline = errand.started + patience;
+        if let Some(failure) = errand.over(deadline) {
             return Ok(told(&failure, permit.bound().effect(), false));
         }
         trail.open(&permit).await.map_err(|_| Stop::Refusal(Refusal::Unrecorded))?;
         let effect = permit.bound().effect();
         let sent = Instant::now();
-        match self.send(permit, &errand, trail).await {
+        match self.send(permit, errand, deadline, trail).await {
             Ok(response) => {
                 self.parts.metrics.upstream_seconds.observe(sent.elapsed().as_secs_f64());
                 self.parts.metrics.answered(response.status);
@@ -148,29 +157,37 @@ impl Gate {
         &self,
         permit: Permit,
         errand: &Errand<'_>,
+        deadline: Instant,
         trail: &mut Trail,
     ) -> Result<RestResponse, Failure> {
+        let caller = &errand.visitor.caller;
+        let arrival = Some(&errand.stage.arrival);
+        errand.stage.reached(Step::Queued);
         let work = async {
             let credentials = &self.parts.credentials;
             let asked = Instant::now();
-            let key = credentials.for_caller(errand.caller).await.map_err(Failure::Key)?;
+            let key = credentials.for_caller(caller).await.map_err(Failure::Key)?;
             trail.phase(Phase::Credential, asked);
+            errand.stage.reached(Step::Keyed);
             let request_id = trail.sending();
-            let left =
-                || errand.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let sent = Instant::now();
-            let first = self.parts.psa.send(permit, &key, &request_id, left()).await.map_err(Failure::Psa)?;
+            let first = self
+                .parts
+                .psa
+                .send(permit, &key, &request_id, left(), arrival)
+                .await
+                .map_err(Failure::Psa)?;
             let answer = match first {
                 SendOutcome::Answered(response) => response,
                 SendOutcome::KeyRefused(permit, refusal) => {
-                    let Some(key) = credentials.replace(errand.caller, &key).await.map_err(Failure::Key)?
-                    else {
+                    let Some(key) = credentials.replace(caller, &key).await.map_err(Failure::Key)? else {
                         return Ok(refusal);
                     };
                     match self
                         .parts
                         .psa
-                        .send(permit, &key, &request_id, left())
+                        .send(permit, &key, &request_id, left(), arrival)
                         .await
                         .map_err(Failure::Psa)?
                     {
@@ -186,7 +203,7 @@ impl Gate {
             biased;
             () = errand.gone.cancelled() => Err(Failure::Cancelled),
             () = self.cut.cancelled() => Err(Failure::Cut),
-            () = tokio::time::sleep_until(errand.deadline.into()) => Err(Failure::Deadline),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Failure::Deadline),
             done = work => done,
         }
     }

@@ -1,18 +1,48 @@
-//! Which hosts and origins may speak to us, and under which URL we are known.
+//! Which hosts and origins may speak to us, where, and under which URLs we are known.
 //!
-//! The one place that the resource identifier is built from. Pure.
+//! The one place that resource identifiers are built from: each endpoint is a resource of its own. Pure.
 
 use std::sync::Arc;
 
-use crate::identity::metadata::{Resource, metadata_paths};
+use crate::identity::metadata::{Resource, WELL_KNOWN, metadata_path};
 
 /// Where requests may come from and where they think they go.
 pub struct Doorway {
-    mcp_path: String,
-    fixed: Option<Arc<Resource>>,
+    /// The first is the one that the metadata at the root speaks of.
+    endpoints: Vec<Served>,
     hosts: Vec<String>,
     origins: Vec<String>,
 }
+
+/// One endpoint: its path below the public URL, and its resource where that is the same for everybody.
+struct Served {
+    kind: Kind,
+    path: String,
+    fixed: Option<Arc<Resource>>,
+}
+
+/// What is done at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Streamable HTTP: one endpoint for everything.
+    Streamable,
+    /// HTTP+SSE: where the event stream is opened.
+    Events,
+    /// HTTP+SSE: where messages for an open event stream are sent.
+    Messages,
+}
+
+/// An endpoint that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What is done there.
+    pub kind: Kind,
+    /// Which of the resources it belongs to.
+    pub resource: usize,
+}
+
+/// Where messages of an event stream are sent, below the stream's own path.
+pub const MESSAGES: &str = "/messages";
 
 /// What the doorway looks at.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +55,8 @@ pub struct Approach<'a> {
     pub prefix: &'a str,
     /// The Origin header.
     pub origin: Option<&'a str>,
+    /// Which of the resources is meant; 0 is the main one.
+    pub resource: usize,
 }
 
 /// What the doorway refuses.
@@ -37,9 +69,16 @@ pub enum DoorFault {
 }
 
 impl Doorway {
-    /// `public_url` is the base that clients use (no path: the root); `hosts` are further names
-    /// as `host` or `host:port`; `origins` are browser origins beside those of the hosts.
-    pub fn new(mcp_path: &str, public_url: Option<&str>, hosts: &[String], origins: &[String]) -> Self {
+    /// `streamable` and `events` are the endpoints' paths, the main one first; `public_url` is the base that
+    /// clients use (no path: the root); `hosts` are further names as `host` or `host:port`; `origins` are browser
+    /// origins beside those of the hosts.
+    pub fn new(
+        streamable: &[String],
+        events: &[String],
+        public_url: Option<&str>,
+        hosts: &[String],
+        origins: &[String],
+    ) -> Self {
         let mut hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let mut origins: Vec<String> = origins.iter().map(|origin| canonical_origin(origin)).collect();
         if let Some((scheme, rest)) = public_url.and_then(|url| url.split_once("://")) {
@@ -47,9 +86,16 @@ impl Doorway {
             origins.push(canonical_origin(&format!("{scheme}://{authority}")));
             hosts.push(authority);
         }
+        let served = |kind, paths: &'_ [String]| {
+            let one = move |path: &String| Served {
+                kind,
+                path: path.clone(),
+                fixed: public_url.map(|base| Arc::new(Resource::new(base, path))),
+            };
+            paths.iter().map(one).collect::<Vec<_>>().into_iter()
+        };
         Self {
-            mcp_path: mcp_path.to_owned(),
-            fixed: public_url.map(|base| Arc::new(Resource::new(base, mcp_path))),
+            endpoints: served(Kind::Streamable, streamable).chain(served(Kind::Events, events)).collect(),
             hosts,
             origins,
         }
@@ -73,31 +119,42 @@ impl Doorway {
 
     /// The resource as this caller knows it: `public_url` first, else scheme, host and prefix.
     pub fn resource(&self, approach: Approach<'_>) -> Arc<Resource> {
-        match &self.fixed {
+        let served = self.endpoints.get(approach.resource).or(self.endpoints.first());
+        match served.and_then(|served| served.fixed.as_ref()) {
             Some(resource) => resource.clone(),
             None => {
                 let Approach { scheme, host, prefix, .. } = approach;
                 let host = host.unwrap_or("localhost");
-                Arc::new(Resource::new(&format!("{scheme}://{host}{prefix}"), &self.mcp_path))
+                let path = served.map_or("/", |served| &served.path);
+                Arc::new(Resource::new(&format!("{scheme}://{host}{prefix}"), path))
             }
         }
     }
 
-    /// The paths of the MCP endpoint and those of the metadata. A proxy may cut off the public URL's own
+    /// The paths of the endpoints, and of each resource's metadata. A proxy may cut off the public URL's own
     /// path or pass it on, and passes the metadata's on whole: all of them are ours.
-    pub fn paths(&self) -> (Vec<String>, Vec<String>) {
-        let mut mcp = vec![self.mcp_path.clone()];
-        let mut metadata = metadata_paths(&self.mcp_path).to_vec();
-        if let Some(resource) = &self.fixed {
-            mcp.push(resource.path().to_owned());
-            metadata.push(resource.metadata_path().to_owned());
+    pub fn paths(&self) -> (Vec<(String, Endpoint)>, Vec<(String, usize)>) {
+        let (mut endpoints, mut metadata) = (Vec::new(), vec![(WELL_KNOWN.to_owned(), 0)]);
+        for (resource, served) in self.endpoints.iter().enumerate() {
+            let mut all = vec![served.path.clone()];
+            all.extend(served.fixed.as_ref().map(|fixed| fixed.path().to_owned()));
+            metadata.push((metadata_path(&served.path), resource));
+            metadata.extend(served.fixed.as_ref().map(|fixed| (fixed.metadata_path().to_owned(), resource)));
+            for path in all {
+                if served.kind == Kind::Events {
+                    let messages = Endpoint { kind: Kind::Messages, resource };
+                    endpoints.push((format!("{path}{MESSAGES}"), messages));
+                }
+                endpoints.push((path, Endpoint { kind: served.kind, resource }));
+            }
         }
-        (mcp, metadata)
+        (endpoints, metadata)
     }
 
-    /// Whether the URL under which we are known is fixed, and not each caller's own.
-    pub fn is_fixed(&self) -> bool {
-        self.fixed.is_some()
+    /// The paths of the endpoints after whatever prefix, where each caller may have one of its own.
+    pub fn inserted(&self) -> Vec<(String, usize)> {
+        let open = self.endpoints.iter().enumerate().filter(|(_, served)| served.fixed.is_none());
+        open.map(|(resource, served)| (served.path.clone(), resource)).collect()
     }
 }
 
@@ -122,7 +179,8 @@ mod tests {
 
     fn door() -> Doorway {
         Doorway::new(
-            "/api/mcp",
+            &["/api/mcp".to_owned(), "/mcp".to_owned()],
+            &["/api/mcp/sse".to_owned()],
             Some("https://Gate.Example/psa/"),
             &["localhost:8443".to_owned(), "127.0.0.1:8443".to_owned()],
             &["https://app.example".to_owned()],
@@ -130,7 +188,7 @@ mod tests {
     }
 
     fn approach<'a>(host: &'a str, origin: Option<&'a str>) -> Approach<'a> {
-        Approach { scheme: "https", host: Some(host), prefix: "", origin }
+        Approach { scheme: "https", host: Some(host), prefix: "", origin, resource: 0 }
     }
 
     #[test]
@@ -149,7 +207,7 @@ mod tests {
                 "{host}"
             );
         }
-        let absent = Approach { scheme: "https", host: None, prefix: "", origin: None };
+        let absent = Approach { scheme: "https", host: None, prefix: "", origin: None, resource: 0 };
         assert_eq!(door().check(absent), Err(DoorFault::Host));
     }
 
@@ -173,19 +231,47 @@ mod tests {
     fn the_public_url_names_the_resource_whatever_the_host_header_says() {
         let resource = door().resource(approach("localhost:8443", None));
         assert_eq!(resource.identifier(), "https://gate.example/psa/api/mcp");
-        assert_eq!(door().paths().0, ["/api/mcp", "/psa/api/mcp"]);
-        assert_eq!(door().paths().1.last().unwrap(), "/.well-known/oauth-protected-resource/psa/api/mcp");
+        let (endpoints, metadata) = door().paths();
+        let of =
+            |path: &str| endpoints.iter().find(|(served, _)| served == path).map(|(_, endpoint)| *endpoint);
+        for path in ["/api/mcp", "/psa/api/mcp"] {
+            assert_eq!(of(path), Some(Endpoint { kind: Kind::Streamable, resource: 0 }), "{path}");
+        }
+        let about = |path: &str| metadata.iter().find(|(served, _)| served == path).map(|(_, about)| *about);
+        assert_eq!(about("/.well-known/oauth-protected-resource"), Some(0));
+        assert_eq!(about("/.well-known/oauth-protected-resource/psa/api/mcp"), Some(0));
+    }
+
+    #[test]
+    fn each_alias_and_each_event_stream_is_a_resource_of_its_own() {
+        let (endpoints, metadata) = door().paths();
+        let of =
+            |path: &str| endpoints.iter().find(|(served, _)| served == path).map(|(_, endpoint)| *endpoint);
+        for (path, kind, resource) in [
+            ("/psa/mcp", Kind::Streamable, 1),
+            ("/api/mcp/sse", Kind::Events, 2),
+            ("/psa/api/mcp/sse/messages", Kind::Messages, 2),
+        ] {
+            assert_eq!(of(path), Some(Endpoint { kind, resource }), "{path}");
+        }
+        let identifier = |resource| {
+            let approach = Approach { resource, ..approach("gate.example", None) };
+            door().resource(approach).identifier().to_owned()
+        };
+        assert_eq!(identifier(1), "https://gate.example/psa/mcp");
+        assert_eq!(identifier(2), "https://gate.example/psa/api/mcp/sse");
+        assert!(metadata.contains(&("/.well-known/oauth-protected-resource/psa/api/mcp/sse".to_owned(), 2)));
     }
 
     #[test]
     fn without_a_public_url_scheme_host_and_prefix_name_the_resource() {
-        let door = Doorway::new("/api/mcp", None, &["localhost:8443".to_owned()], &[]);
+        let door = Doorway::new(&["/api/mcp".to_owned()], &[], None, &["localhost:8443".to_owned()], &[]);
         assert_eq!(
             door.resource(approach("LOCALHOST:8443", None)).identifier(),
             "https://localhost:8443/api/mcp"
         );
         let behind = Approach { prefix: "/psa", ..approach("localhost:8443", None) };
         assert_eq!(door.resource(behind).identifier(), "https://localhost:8443/psa/api/mcp");
-        assert_eq!(door.paths().0, ["/api/mcp"]);
+        assert_eq!((door.paths().0.len(), door.inserted()), (1, vec![("/api/mcp".to_owned(), 0)]));
     }
 }

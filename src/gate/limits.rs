@@ -23,11 +23,13 @@ pub struct LimitsConfig {
     pub calls_per_minute: u32,
     /// Calls of one agent at the same time.
     pub calls_in_flight: u32,
+    /// Streams of one agent that end only when somebody leaves.
+    pub streams: u32,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self { failed_auth_per_minute: 30, calls_per_minute: 600, calls_in_flight: 16 }
+        Self { failed_auth_per_minute: 30, calls_per_minute: 600, calls_in_flight: 16, streams: 100 }
     }
 }
 
@@ -50,6 +52,7 @@ struct Rules {
     failures: Option<Rate>,
     calls: Option<Rate>,
     in_flight: u32,
+    streams: u32,
 }
 
 impl From<LimitsConfig> for Rules {
@@ -58,6 +61,7 @@ impl From<LimitsConfig> for Rules {
             failures: Rate::per_minute(config.failed_auth_per_minute),
             calls: Rate::per_minute(config.calls_per_minute),
             in_flight: if config.calls_in_flight == 0 { u32::MAX } else { config.calls_in_flight },
+            streams: config.streams,
         }
     }
 }
@@ -109,6 +113,11 @@ impl Limits {
 
     fn rules(&self) -> Rules {
         *self.rules.read()
+    }
+
+    /// How many streams an agent may have open; 0 is no limit.
+    pub fn streams(&self) -> u32 {
+        self.rules().streams
     }
 
     /// Refuses an address from which too many tokens proved bad.
@@ -189,7 +198,12 @@ mod tests {
     use super::*;
 
     fn limits(failed_auth_per_minute: u32, calls_per_minute: u32, calls_in_flight: u32) -> Limits {
-        Limits::new(LimitsConfig { failed_auth_per_minute, calls_per_minute, calls_in_flight })
+        Limits::new(LimitsConfig {
+            failed_auth_per_minute,
+            calls_per_minute,
+            calls_in_flight,
+            ..LimitsConfig::default()
+        })
     }
 
     fn at(seconds: u64) -> Duration {

@@ -15,6 +15,8 @@ pub enum Limit {
     CallsPerMinute,
     /// Calls of one agent at the same time.
     CallsInFlight,
+    /// Streams of one agent that end only when somebody leaves.
+    Streams,
 }
 
 /// A request turned away. Texts are for the caller and name the remedy.
@@ -47,8 +49,16 @@ pub enum Refusal {
         /// The resource identifier.
         endpoint: String,
     },
-    /// The MCP endpoint takes POST only.
+    /// The endpoint does not take this method, or not without a session.
     Method,
+    /// The session that is named is none of this agent's, or is over: the client must begin a new one.
+    NoSession,
+    /// The session's stream is being read already.
+    StreamTaken,
+    /// What is to be resumed is not kept any more.
+    Unresumable,
+    /// The client takes neither of the forms that an answer has.
+    NotAcceptable,
     /// The body is not `application/json`.
     MediaType,
     /// The body is larger than `limit` bytes.
@@ -138,6 +148,10 @@ impl Refusal {
             Self::Scopes { .. } => "insufficient_scope",
             Self::AgentToken { .. } => "agent_token",
             Self::Method => "method_not_allowed",
+            Self::NoSession => "session_not_found",
+            Self::StreamTaken => "stream_in_use",
+            Self::Unresumable => "stream_not_kept",
+            Self::NotAcceptable => "not_acceptable",
             Self::MediaType => "unsupported_media_type",
             Self::TooLarge { .. } => "request_too_large",
             Self::Stalled => "request_timeout",
@@ -148,6 +162,7 @@ impl Refusal {
             Self::TooMany { limit: Limit::FailedAuthentications, .. } => "too_many_failed_authentications",
             Self::TooMany { limit: Limit::CallsPerMinute, .. } => "too_many_calls",
             Self::TooMany { limit: Limit::CallsInFlight, .. } => "too_many_calls_in_flight",
+            Self::TooMany { limit: Limit::Streams, .. } => "too_many_streams",
             Self::Unavailable { .. } => "temporarily_unavailable",
             Self::Unrecorded => "record_unavailable",
         }
@@ -161,7 +176,11 @@ impl Refusal {
             Self::Unauthorized { message, .. } | Self::Scopes { message, .. } => message.clone(),
             Self::Disabled => "this agent is switched off; an administrator can enable it".to_owned(),
             Self::AgentToken { endpoint } => format!("the request carries a token from an issuer of agents, which is never passed on to the PSA; agents call {endpoint}"),
-            Self::Method => "this endpoint takes POST only".to_owned(),
+            Self::Method => "send messages with POST; GET and DELETE need the Mcp-Session-Id of a session".to_owned(),
+            Self::NoSession => "this session is not known, or is over; send initialize to begin a new one".to_owned(),
+            Self::StreamTaken => "this session's stream is open already; read that one, or close it first".to_owned(),
+            Self::Unresumable => "the stream that Last-Event-ID names is not kept any more; send the request again if its answer is missing".to_owned(),
+            Self::NotAcceptable => "answers are application/json or text/event-stream; say in Accept that you take them".to_owned(),
             Self::MediaType => "send the message as Content-Type: application/json".to_owned(),
             Self::TooLarge { limit } => format!("the request body is larger than {limit} bytes"),
             Self::Stalled => "the request body did not arrive in time".to_owned(),
@@ -174,6 +193,7 @@ impl Refusal {
                     Limit::FailedAuthentications => "too many tokens from this address were not accepted",
                     Limit::CallsPerMinute => "this agent has made too many calls within a minute",
                     Limit::CallsInFlight => "this agent has too many calls in flight; wait for one to end",
+                    Limit::Streams => "this agent has too many streams open; close one",
                 };
                 format!("{what}; nothing was done; try again in {retry_after} s")
             }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Approach, Bearer, Refusal};
+use super::{Approach, Bearer, Endpoint, EventReader, Refusal};
 
 /// The head of a request. A header that came several times is its values joined by commas
 /// (RFC 9110 section 5.3), which is then no value that anybody accepts.
@@ -18,8 +18,20 @@ pub struct Head {
     pub origin: Option<String>,
     /// The Authorization header.
     pub bearer: Bearer,
-    /// Whether the HTTP method is POST.
-    pub is_post: bool,
+    /// Which endpoint it is for.
+    pub endpoint: Endpoint,
+    /// What is to be done.
+    pub method: Method,
+    /// The Accept header.
+    pub accept: Option<String>,
+    /// Whether an answer may come in pieces: HTTP/1.0 knows none.
+    pub in_pieces: bool,
+    /// The `Mcp-Session-Id` header.
+    pub session: Option<String>,
+    /// What the query says of the event stream that a message is for.
+    pub stream: Option<String>,
+    /// The `Last-Event-ID` header.
+    pub last_event: Option<String>,
     /// The Content-Type header.
     pub content_type: Option<String>,
     /// The Content-Encoding header.
@@ -38,7 +50,42 @@ pub struct Head {
     pub client_certificate: Option<[u8; 32]>,
 }
 
+/// The HTTP method, as far as it means something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A message.
+    Post,
+    /// The stream of a session.
+    Get,
+    /// The end of a session.
+    Delete,
+    /// Nothing.
+    Other,
+}
+
 impl Head {
+    /// Whether an answer may be plain JSON, and whether it may be an event stream (RFC 9110 section 12.5.1).
+    pub(super) fn takes(&self) -> (bool, bool) {
+        let Some(accept) = &self.accept else { return (true, false) };
+        let mut takes = (false, false);
+        for range in accept.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+            // A weight of nothing is a refusal.
+            if parts
+                .any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+            {
+                continue;
+            }
+            match kind.as_str() {
+                "application/json" | "application/*" | "*/*" => takes.0 = true,
+                "text/event-stream" => takes.1 = true,
+                _ => {}
+            }
+        }
+        (takes.0, takes.1 && self.in_pieces)
+    }
+
     /// What the doorway looks at.
     pub(super) fn approach(&self) -> Approach<'_> {
         Approach {
@@ -46,6 +93,7 @@ impl Head {
             host: self.host.as_deref(),
             prefix: &self.prefix,
             origin: self.origin.as_deref(),
+            resource: self.endpoint.resource,
         }
     }
 
@@ -67,7 +115,22 @@ pub enum Outgoing {
         status: u16,
         /// The JSON text.
         body: Vec<u8>,
+        /// The id of a session that began.
+        session: Option<String>,
     },
+    /// What is said from now on, the answer at its end.
+    Stream(EventReader),
+    /// An event stream that begins with the address for its messages.
+    Opened {
+        /// The absolute URL.
+        messages: String,
+        /// What is said from now on.
+        stream: EventReader,
+    },
+    /// A session was ended: no body.
+    Ended,
+    /// The client does not want an answer any more.
+    Silent,
     /// A notification was taken: no body.
     Accepted,
     /// The request was turned away.

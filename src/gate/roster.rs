@@ -28,7 +28,7 @@ pub struct Snapshot {
     /// Who may speak for whom.
     pub trust: Trust,
     /// What each may do at most.
-    pub policies: Policies,
+    pub policies: Arc<Policies>,
     /// The ids of the agents that are switched on.
     pub active: Vec<String>,
     /// Every issuer in the store, of any tenant and switched off ones too.
@@ -171,6 +171,12 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
         })
         .map(|(row, effect)| (row.id.clone(), effect))
         .collect();
+    let timeouts = rows
+        .iter()
+        .filter_map(|row| {
+            Some((row.id.clone(), Duration::from_millis(u64::try_from(row.call_timeout?).ok()?)))
+        })
+        .collect();
     let active = rows.iter().filter(|row| row.is_on()).map(|row| row.id.clone()).collect();
     let bindings = rows.into_iter().map(|row| AgentBinding {
         active: row.is_on(),
@@ -182,7 +188,7 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
     });
     Ok(Snapshot {
         trust: Trust::new(tenant, issuers, bindings.collect()),
-        policies: Policies { default_max, agents },
+        policies: Arc::new(Policies { default_max, agents, timeouts }),
         active,
         known_issuers,
     })

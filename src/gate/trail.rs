@@ -2,17 +2,17 @@
 //!
 //! Every early return goes through here too: a trail that is dropped open records `unknown`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Head;
 use super::authenticate::Holder;
 use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::Ask;
-use crate::mcp::revision::{Decoded, Rejected};
+use crate::mcp::revision::{Decoded, Rejected, Revision};
 use crate::metrics::Metrics;
 use crate::policy::{Permit, RULE_REQUIRED_SCOPES};
 use crate::tool::catalog::Entry;
@@ -31,6 +31,7 @@ pub(super) struct Trail {
     metrics: Arc<Metrics>,
     started: Instant,
     request_id: String,
+    address: Option<IpAddr>,
     // None once the record is closed.
     event: Option<EventBuilder>,
     sent: bool,
@@ -40,12 +41,18 @@ pub(super) struct Trail {
 
 impl Trail {
     /// Opens the record of a request that reached authentication.
-    pub fn begin(audit: &Audit, metrics: &Arc<Metrics>, clock: &Clock, tenant: &str, head: &Head) -> Self {
+    pub fn begin(
+        audit: &Audit,
+        metrics: &Arc<Metrics>,
+        clock: &Clock,
+        tenant: &str,
+        address: Option<IpAddr>,
+    ) -> Self {
         let now = clock.now();
         let request_id = request_id(now);
         let mut event = EventBuilder::new(request_id.clone(), now);
         event.tenant(tenant);
-        if let Some(address) = head.client_address {
+        if let Some(address) = address {
             event.client_address(address);
         }
         metrics.in_flight.inc();
@@ -54,10 +61,25 @@ impl Trail {
             metrics: metrics.clone(),
             started: Instant::now(),
             request_id,
+            address,
             event: Some(event),
             sent: false,
             tool: None,
         }
+    }
+
+    /// Where the request came from, if that is known.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Something of a session that is no message: `method` names it.
+    pub fn asks(&mut self, revision: &Revision, method: &'static str) {
+        self.note(|event| {
+            event.revision(revision.name);
+            event.ask(method, None);
+            event.decision(Verdict::Allow, None);
+        });
     }
 
     fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {

@@ -103,9 +103,10 @@ impl Resource {
     }
 }
 
-/// The paths that serve the metadata: the root one, and the one with `mcp_path` inserted.
-pub fn metadata_paths(mcp_path: &str) -> [String; 2] {
-    [WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}{}", path(mcp_path))]
+/// The path that serves the metadata of the resource at `path`, which is inserted (RFC 9728 section 3.1). That of the
+/// main one is also at the root.
+pub fn metadata_path(resource: &str) -> String {
+    format!("{WELL_KNOWN}{}", path(resource))
 }
 
 /// `written` with one leading and no trailing slash; nothing for the root.
@@ -215,10 +216,8 @@ mod tests {
 
     #[test]
     fn the_document_is_served_at_the_root_and_at_the_inserted_path() {
-        assert_eq!(
-            metadata_paths("/api/mcp"),
-            ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/api/mcp"]
-        );
+        assert_eq!(metadata_path("/api/mcp"), "/.well-known/oauth-protected-resource/api/mcp");
+        assert_eq!(metadata_path("/"), WELL_KNOWN);
     }
 
     #[test]

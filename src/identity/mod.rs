@@ -15,7 +15,7 @@ pub mod token;
 pub mod trust;
 
 pub use confirmation::ProofFault;
-pub use metadata::{Resource, metadata_paths};
+pub use metadata::{Resource, metadata_path};
 pub use scopes::RequiredScopes;
 pub use token::{Claims, Peeked, Rules, TokenFault, VerifyKey};
 pub use trust::{AgentBinding, Caller, Trust, TrustFault, TrustedIssuer, caller};

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::fault::clip;
+use super::rpc::Id;
 
 /// What a client says about itself. Not verified: for records, never for a decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub enum Ask {
     /// The legacy handshake; `requested` is the revision the client would like to speak.
     Initialize {
         requested: String,
+        /// What the client can do, as it says: an object, or null.
+        capabilities: Value,
     },
     /// Which revisions and capabilities there are.
     Discover,
@@ -46,12 +49,45 @@ pub enum Ask {
         name: String,
         /// Always an object; `{}` where the client sent none.
         arguments: Value,
-        /// A string or an integer.
-        progress_token: Option<Value>,
+        options: CallOptions,
     },
-    /// Any notification, or a response: accepted, nothing to do.
+    /// A stream of the changes that `wanted` names, until one side ends it.
+    Listen {
+        wanted: Map<String, Value>,
+    },
+    /// A request of the same session is no longer wanted.
+    Cancel {
+        request: Id,
+    },
+    /// The client's answer to a question that was put to it: a result, or an error object.
+    Answer {
+        id: Option<Id>,
+        outcome: Result<Value, Value>,
+    },
+    /// Any other notification: accepted, nothing to do.
     Notice,
+    /// A request of the protocol beyond those above, where somebody serves it.
+    Other {
+        method: &'static str,
+        params: Map<String, Value>,
+    },
 }
+
+/// How a tool is to be called, beside its arguments.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CallOptions {
+    /// A string or a whole number: the client wants to hear of progress under this name.
+    pub progress_token: Option<Value>,
+    /// The longest the client will wait, in milliseconds: [`TIMEOUT`] in the request's metadata.
+    pub timeout_ms: Option<u64>,
+    /// The rest of the request's metadata.
+    pub meta: Map<String, Value>,
+    /// The rest of the request's parameters.
+    pub more: Map<String, Value>,
+}
+
+/// The metadata key under which a client says how many milliseconds it will wait for a call.
+pub const TIMEOUT: &str = "sidegate/timeoutMs";
 
 impl Ask {
     /// The method's name, or `notification`: a bounded label.
@@ -62,7 +98,9 @@ impl Ask {
             Self::Ping => "ping",
             Self::ListTools { .. } => "tools/list",
             Self::CallTool { .. } => "tools/call",
-            Self::Notice => "notification",
+            Self::Listen { .. } => "subscriptions/listen",
+            Self::Cancel { .. } | Self::Answer { .. } | Self::Notice => "notification",
+            Self::Other { method, .. } => method,
         }
     }
 
@@ -70,9 +108,7 @@ impl Ask {
     pub fn tool(&self) -> Option<&str> {
         match self {
             Self::CallTool { name, .. } => Some(name),
-            Self::Initialize { .. } | Self::Discover | Self::Ping | Self::ListTools { .. } | Self::Notice => {
-                None
-            }
+            _ => None,
         }
     }
 }
@@ -86,19 +122,29 @@ pub struct ToolAnswer {
     pub is_error: bool,
 }
 
+/// What a client is told when it arrives.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    pub instructions: &'static str,
+    /// `ServerCapabilities`, where there is more than tools that never change.
+    pub capabilities: Option<Value>,
+}
+
 /// What is answered.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    Initialized {
-        instructions: &'static str,
-    },
-    Discovered {
-        instructions: &'static str,
-    },
+    Initialized(Welcome),
+    Discovered(Welcome),
     Pong,
-    /// The JSON array of tools, as it is listed.
+    /// The JSON array of tools, as the revision lists it.
     Tools(Arc<RawValue>),
     Tool(ToolAnswer),
+    /// A stream of changes has ended; `stream` is the request that opened it.
+    Heard {
+        stream: Id,
+    },
+    /// A whole result object.
+    Other(Map<String, Value>),
 }
 
 /// Every request method that some revision of the protocol defines, served here or not: the bounded set of names that
@@ -147,7 +193,7 @@ mod tests {
 
     #[test]
     fn only_a_call_names_a_tool() {
-        let call = Ask::CallTool { name: "x".into(), arguments: json!({}), progress_token: None };
+        let call = Ask::CallTool { name: "x".into(), arguments: json!({}), options: CallOptions::default() };
         assert_eq!(call.tool(), Some("x"));
         assert_eq!(Ask::ListTools { cursor: None }.tool(), None);
     }

@@ -7,8 +7,11 @@ pub mod fault;
 pub mod message;
 pub mod revision;
 pub mod rpc;
+pub mod sse;
 
 pub use fault::Fault;
 pub use message::{Ask, ClientInfo, Reply, ToolAnswer};
-pub use revision::{Decoded, Headers, OnDisconnect, REVISIONS, Rejected, Revision, SERVER_NAME, decode};
+pub use revision::{
+    Decoded, Headers, OnDisconnect, Posted, REVISIONS, Rejected, Revision, SERVER_NAME, decode,
+};
 pub use rpc::Id;

@@ -2,9 +2,9 @@
 //!
 //! Knows nothing of methods, headers or revisions. The size of the body is bounded before it comes here.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use super::fault::Fault;
@@ -12,8 +12,11 @@ use super::fault::Fault;
 /// How deep arrays and objects may nest. serde_json's own limit is 128; ours leaves room for wrapping.
 pub const MAX_DEPTH: usize = 64;
 
+/// How many messages a batch may have.
+pub const MAX_BATCH: usize = 50;
+
 /// A request's id: an integer or a text, never null (JSON-RPC 2.0 section 4, narrowed by MCP).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Id {
     Number(Number),
@@ -32,10 +35,14 @@ pub enum Message {
         method: String,
         params: Map<String, Value>,
     },
-    /// An answer to a question this server never asked.
-    Response,
-    /// The elements, unread.
-    Batch(Vec<Value>),
+    /// An answer to a question of this server's: a result, or an error object.
+    Response {
+        /// None where the client could not read the question's.
+        id: Option<Id>,
+        outcome: Result<Value, Value>,
+    },
+    /// The texts of the elements, unread.
+    Batch(Vec<String>),
 }
 
 /// A body that is no message, with its id where one could be read.
@@ -59,11 +66,27 @@ pub(super) fn read(bytes: &[u8]) -> Result<Message, Malformed> {
     if too_deep(bytes) {
         return Err(nameless(invalid(&format!("nested deeper than {MAX_DEPTH} levels"))));
     }
-    // A derived struct would also read an array, so arrays are told apart first.
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map(Message::Batch).map_err(|error| nameless(unreadable(&error)));
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| nameless(unreadable(&error)))?;
+        return Ok(Message::Batch(elements.into_iter().map(|element| element.get().to_owned()).collect()));
     }
-    serde_json::from_str::<Wire>(text).map_err(|error| nameless(unreadable(&error)))?.sort()
+    element(text)
+}
+
+/// Reads one element of a batch, or a body that is no batch.
+pub(super) fn element(text: &str) -> Result<Message, Malformed> {
+    // A derived struct would also read an array, by position.
+    if text.trim_start().starts_with('[') {
+        return Err(Malformed { id: None, fault: invalid("a message is an object") });
+    }
+    let wire = serde_json::from_str::<Wire>(text);
+    wire.map_err(|error| Malformed { id: None, fault: unreadable(&error) })?.sort()
+}
+
+/// The id of a request that a parameter names, such as `requestId`.
+pub(super) fn named_id(value: Option<&Value>) -> Option<Id> {
+    read_id(value?.clone()).ok()
 }
 
 /// A member is `None` when absent and `Some(null)` when null: an id of null is an error, no id is a notification.
@@ -78,9 +101,9 @@ struct Wire {
     #[serde(default, deserialize_with = "present")]
     params: Option<Value>,
     #[serde(default, deserialize_with = "present")]
-    result: Option<IgnoredAny>,
+    result: Option<Value>,
     #[serde(default, deserialize_with = "present")]
-    error: Option<IgnoredAny>,
+    error: Option<Value>,
 }
 
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -107,7 +130,13 @@ impl Wire {
             }
             Some(Value::String(method)) => method,
             Some(_) => return fail(id, "method must be a string"),
-            None if answers => return Ok(Message::Response),
+            None if answers => {
+                let outcome = match (result, error) {
+                    (_, Some(error)) => Err(error),
+                    (result, None) => Ok(result.unwrap_or_default()),
+                };
+                return Ok(Message::Response { id, outcome });
+            }
             None => return fail(id, "method is missing"),
         };
         let params = match params {
@@ -263,14 +292,17 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart_from_requests() {
-        assert_eq!(parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#), Ok(Message::Response));
+        let result = parse(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
+        let id = Some(Id::Number(1.into()));
+        assert_eq!(result, Message::Response { id, outcome: Ok(Value::Object(Map::new())) });
         let error = br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#;
-        assert_eq!(parse(error), Ok(Message::Response));
+        assert!(matches!(parse(error), Ok(Message::Response { id: None, outcome: Err(_) })));
     }
 
     #[test]
     fn an_array_is_a_batch_and_never_a_message_by_position() {
         assert_eq!(parse(b" []"), Ok(Message::Batch(vec![])));
+        assert!(element(r#"["2.0",1,"tools/list",{}]"#).is_err(), "an array is no element of a batch");
         let by_position = parse(br#"["2.0",1,"tools/list",{}]"#).unwrap();
         assert!(matches!(by_position, Message::Batch(elements) if elements.len() == 4));
     }

@@ -7,6 +7,7 @@ mod transport;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -130,6 +131,25 @@ impl OutboundError {
     }
 }
 
+/// How far an answer has come, for whoever waits for it: written by the client, read by anybody.
+#[derive(Debug, Default)]
+pub struct Arrival {
+    status: AtomicU16,
+    bytes: AtomicU64,
+}
+
+impl Arrival {
+    /// The answer's status, once its head is there.
+    pub fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
+    }
+
+    /// Bytes of its body that are there.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// The client. Cheap to clone; clones share one pool.
 #[derive(Clone)]
 pub struct Outbound {
@@ -215,6 +235,19 @@ impl Outbound {
         request: Request<Bytes>,
         deadline: Duration,
     ) -> Result<Response<Bytes>, OutboundError> {
+        self.send_watched(request, deadline, None).await
+    }
+
+    /// [`Self::send_within`], while `arrival` tells how far the answer is.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_watched(
+        &self,
+        request: Request<Bytes>,
+        deadline: Duration,
+        arrival: Option<&Arrival>,
+    ) -> Result<Response<Bytes>, OutboundError> {
         let authority = request.uri().authority().ok_or(OutboundError::Invalid("its URL has no host"))?;
         if authority.as_str().contains('@') {
             return Err(OutboundError::Invalid("its URL must not contain a user name or password"));
@@ -237,7 +270,10 @@ impl Outbound {
             {
                 connection.poison();
             }
-            let body = read(&head, body, self.limits.body).await?;
+            if let Some(arrival) = arrival {
+                arrival.status.store(head.status.as_u16(), Ordering::Relaxed);
+            }
+            let body = read(&head, body, self.limits.body, arrival).await?;
             Ok(Response::from_parts(head, body))
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(OutboundError::Deadline))
@@ -249,6 +285,7 @@ async fn read(
     head: &http::response::Parts,
     mut body: Incoming,
     limit: usize,
+    arrival: Option<&Arrival>,
 ) -> Result<Bytes, OutboundError> {
     let too_large = OutboundError::TooLarge { status: head.status.as_u16() };
     let announced =
@@ -263,6 +300,9 @@ async fn read(
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
             return Err(too_large);
+        }
+        if let Some(arrival) = arrival {
+            arrival.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
         if rest.is_empty() && first.is_empty() {
             first = data;

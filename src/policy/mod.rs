@@ -6,6 +6,7 @@ pub mod quota;
 pub mod scopes;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,8 @@ pub struct Policies {
     pub default_max: Effect,
     /// By agent id.
     pub agents: HashMap<String, Effect>,
+    /// The longest that a call of an agent may take, by agent id, where it has a bound of its own.
+    pub timeouts: HashMap<String, Duration>,
 }
 
 /// A judgement. Questions (approvals) will be a third answer.

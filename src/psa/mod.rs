@@ -17,6 +17,8 @@ use bytes::Bytes;
 pub use config::PsaConfig;
 pub use credential::{Credential, Principal};
 
+pub use crate::outbound::Arrival;
+
 use crate::clock::{Clock, Millis};
 use crate::policy::Permit;
 use crate::tool::rest::RestResponse;
@@ -63,13 +65,15 @@ pub enum SendOutcome {
 pub trait Psa: Send + Sync {
     /// Sends the permitted call under `credential` and reads the whole answer.
     /// Consumes the permit. `request_id` travels as `x-request-id`. A read that
-    /// was never sent is tried once more; a write is sent at most once.
+    /// was never sent is tried once more; a write is sent at most once. `arrival` tells meanwhile
+    /// how far the answer is.
     async fn send(
         &self,
         permit: Permit,
         credential: &Credential,
         request_id: &str,
         deadline: Duration,
+        arrival: Option<&Arrival>,
     ) -> Result<SendOutcome, PsaError>;
 
     /// The raw bytes of the PSA's registry of endpoints, at most 16 MiB.

@@ -20,6 +20,8 @@ pub struct AgentRow {
     pub subject: String,
     /// `read`, `write` or `destroy`; none: the policy's default.
     pub max_effect: Option<String>,
+    /// The longest that one of its calls may take, in milliseconds; none: the server's own bound alone.
+    pub call_timeout: Option<i64>,
     /// The PSA user whose permissions apply.
     pub psa_user: Option<String>,
     /// Who keeps the row.
@@ -55,6 +57,8 @@ pub struct NewAgent {
     pub subject: String,
     /// See [`AgentRow::max_effect`].
     pub max_effect: Option<String>,
+    /// See [`AgentRow::call_timeout`].
+    pub call_timeout: Option<i64>,
     /// See [`AgentRow::psa_user`].
     pub psa_user: Option<String>,
     /// See [`AgentRow::active`].
@@ -104,6 +108,7 @@ impl Store {
             issuer: agent.issuer.clone(),
             subject: agent.subject.clone(),
             max_effect: agent.max_effect.clone(),
+            call_timeout: agent.call_timeout,
             psa_user: agent.psa_user.clone(),
             managed_by: ManagedBy::Admin,
             active: agent.active,
@@ -203,7 +208,8 @@ pub(super) async fn all(
     tenant: &str,
 ) -> Result<Vec<AgentRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, name, issuer, subject, max_effect, psa_user, managed_by, active, disabled_at, retired_at
+        "SELECT id, name, issuer, subject, max_effect, call_timeout, psa_user, managed_by, active, disabled_at,
+           retired_at
          FROM agents WHERE tenant_id = $1
          ORDER BY CASE WHEN retired_at IS NULL THEN 0 ELSE 1 END, name, retired_at DESC",
     )
@@ -222,13 +228,13 @@ pub(super) async fn write(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO agents (id, tenant_id, name, issuer, subject, max_effect, psa_user, managed_by, active,
-           disabled_at, retired_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+           disabled_at, retired_at, created_at, updated_at, call_timeout)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
          ON CONFLICT (id) DO UPDATE SET
            name = excluded.name, issuer = excluded.issuer, subject = excluded.subject,
            max_effect = excluded.max_effect, psa_user = excluded.psa_user, active = excluded.active,
            disabled_at = excluded.disabled_at, retired_at = excluded.retired_at,
-           updated_at = excluded.updated_at",
+           call_timeout = excluded.call_timeout, updated_at = excluded.updated_at",
     )
     .bind(&row.id)
     .bind(tenant)
@@ -242,6 +248,7 @@ pub(super) async fn write(
     .bind(row.disabled_at)
     .bind(row.retired_at)
     .bind(now)
+    .bind(row.call_timeout)
     .execute(executor)
     .await
     .map(drop)
@@ -254,6 +261,7 @@ fn read(row: &SqliteRow) -> Result<AgentRow, StoreError> {
         issuer: row.try_get("issuer")?,
         subject: row.try_get("subject")?,
         max_effect: row.try_get("max_effect")?,
+        call_timeout: row.try_get("call_timeout")?,
         psa_user: row.try_get("psa_user")?,
         managed_by: ManagedBy::parse(row.try_get("managed_by")?),
         active: row.try_get("active")?,

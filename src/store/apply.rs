@@ -62,6 +62,7 @@ impl Store {
                 issuer: agent.issuer.clone(),
                 subject: agent.subject.clone(),
                 max_effect: agent.max_effect.clone(),
+                call_timeout: agent.call_timeout,
                 psa_user: agent.psa_user.clone().or_else(|| found?.psa_user.clone()),
                 managed_by: ManagedBy::Config,
                 active: agent.active,

@@ -19,7 +19,7 @@ use super::path::{Meeting, Piece, Segment, meet, segments};
 use super::rules::Pattern;
 use super::search::Index;
 use super::text::excerpt;
-use crate::units::hex;
+use crate::units::{Span, hex};
 
 /// More entries than this are not a registry but an attack or a mistake.
 const MOST_ENTRIES: usize = 5_000;
@@ -150,6 +150,7 @@ struct Sorting<'a> {
     rules: &'a CatalogRules,
     denied: Vec<Pattern<'a>>,
     effects: BTreeMap<String, Effect>,
+    timeouts: BTreeMap<String, Span>,
     entries: Vec<Entry>,
     /// Every path of the registry, kept out or not: all of them are endpoints of the PSA.
     paths: BTreeSet<String>,
@@ -164,6 +165,7 @@ impl<'a> Sorting<'a> {
             rules,
             denied: rules.patterns().map_err(|(rule, reason)| CatalogError::Rule { rule, reason })?,
             effects: rules.effects.iter().map(|(id, effect)| (normal(id), *effect)).collect(),
+            timeouts: rules.timeouts.iter().map(|(id, timeout)| (normal(id), *timeout)).collect(),
             entries: Vec::new(),
             paths: BTreeSet::new(),
             ids: HashMap::new(),
@@ -196,11 +198,13 @@ impl<'a> Sorting<'a> {
         self.entries.push(entry);
     }
 
-    /// Gives the entry the operator's effect, where there is one.
+    /// Gives the entry the operator's effect and time, where there are any.
     fn overrule(&self, entry: &mut Entry) {
-        if let Some(effect) = self.effects.get(&normal(&entry.id)) {
+        let id = normal(&entry.id);
+        if let Some(effect) = self.effects.get(&id) {
             entry.effect = *effect;
         }
+        entry.timeout = self.timeouts.get(&id).map(|timeout| timeout.0);
     }
 
     /// The built-in entry under the same rules as those of the registry.
@@ -382,7 +386,7 @@ mod tests {
 
     #[test]
     fn the_psas_own_mcp_surface_stays_out_whatever_the_rules_say() {
-        let rules = CatalogRules { prefixes: vec!["/".into()], denied: vec![], effects: BTreeMap::new() };
+        let rules = CatalogRules { prefixes: vec!["/".into()], denied: vec![], ..CatalogRules::default() };
         let catalog = parsed(
             json!([
                 entry("a", "get", "/api/v1/mcp/agents"),

@@ -41,5 +41,6 @@ pub(super) fn built_in() -> Entry {
         examples: Vec::new(),
         playbooks: Vec::new(),
         effect: Effect::Read,
+        timeout: None,
     }
 }

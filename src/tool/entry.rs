@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of the other entries, nor of what the operator lets in.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::effect::{Effect, classify};
@@ -71,6 +73,8 @@ pub struct Entry {
     pub examples: Vec<Value>,
     pub playbooks: Vec<String>,
     pub effect: Effect,
+    /// The longest that a call of it may take, where the operator says so.
+    pub timeout: Option<Duration>,
 }
 
 impl Entry {
@@ -136,6 +140,7 @@ pub(super) fn read(raw: &Value) -> Result<Entry, String> {
         examples: raw.get("examples").and_then(Value::as_array).cloned().unwrap_or_default(),
         playbooks: texts(raw.get("playbooks")),
         effect: classify(verb, &path),
+        timeout: None,
         id,
         verb,
         path,

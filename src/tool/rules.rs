@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::effect::Effect;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
+use crate::units::Span;
 
 /// The operator's rules for the catalogue. The default is made for AlgaPSA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub struct CatalogRules {
     pub denied: Vec<String>,
     /// The effect of single entries by id; wins over what method and path say.
     pub effects: BTreeMap<String, Effect>,
+    /// The longest that a call of single entries may take, by id; `server.call_timeout` holds beside it.
+    pub timeouts: BTreeMap<String, Span>,
 }
 
 /// Kept out whatever the operator writes: the PSA's own MCP server and its agents' administration.
@@ -57,7 +60,7 @@ impl Default for CatalogRules {
             .map(String::from),
         );
         let prefixes = ["/api/v1/", "/api/workflow-definitions", "/api/workflow/registry/"].map(String::from);
-        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new() }
+        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), timeouts: BTreeMap::new() }
     }
 }
 
@@ -70,7 +73,12 @@ impl CatalogRules {
         let denied = self.denied.iter().enumerate().filter_map(|(index, rule)| {
             Pattern::all(rule).err().map(|reason| (format!("denied[{index}]"), format!("`{rule}`: {reason}")))
         });
-        prefixes.chain(denied).collect()
+        let timeouts = self
+            .timeouts
+            .iter()
+            .filter(|(_, timeout)| timeout.0.is_zero())
+            .map(|(id, _)| (format!("timeouts.{id}"), "must be more than nothing".to_owned()));
+        prefixes.chain(denied).chain(timeouts).collect()
     }
 
     /// True where `path` lies under an allowed prefix.
@@ -226,6 +234,7 @@ mod tests {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
             effects: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
         };
         let problems = rules.problems();
         let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();

@@ -22,6 +22,7 @@ fn provisioned(world: &World, role: &str) -> AgentSpec {
         issuer: world.issuer.issuer.clone(),
         subject: "demo-stranger".to_owned(),
         max_effect: None,
+        call_timeout: None,
         psa_user: None,
         provision: true,
         roles: vec![role.to_owned()],

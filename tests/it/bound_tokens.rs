@@ -15,7 +15,9 @@ use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
 use sidegate::gate::admin::Admin;
-use sidegate::gate::{Authenticator, Bearer, Head, MAX_STALENESS, Outgoing, Refusal, Roster};
+use sidegate::gate::{
+    Authenticator, Bearer, Endpoint, Head, Kind, MAX_STALENESS, Method, Outgoing, Refusal, Roster, Wire,
+};
 use sidegate::identity::metadata::Resource;
 use sidegate::identity::trust::TrustedIssuer;
 use sidegate::idp::{self, IdpConfig};
@@ -115,6 +117,7 @@ fn worker(issuer: &Issuer) -> NewAgent {
         issuer: issuer.url.clone(),
         subject: "worker".to_owned(),
         max_effect: None,
+        call_timeout: None,
         psa_user: None,
         active: true,
     }
@@ -122,6 +125,10 @@ fn worker(issuer: &Issuer) -> NewAgent {
 
 fn bound_to(byte: u8) -> Value {
     json!({"cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode([byte; 32])}})
+}
+
+fn wire() -> Wire {
+    Wire { gone: CancellationToken::new(), hold: Arc::new(()) }
 }
 
 #[tokio::test]
@@ -264,7 +271,13 @@ impl Site {
             prefix: String::new(),
             origin: None,
             bearer: Bearer::Token(Secret::new(token)),
-            is_post: true,
+            endpoint: Endpoint { kind: Kind::Streamable, resource: 0 },
+            method: Method::Post,
+            accept: None,
+            in_pieces: true,
+            session: None,
+            stream: None,
+            last_event: None,
             content_type: Some("application/json".to_owned()),
             content_encoding: None,
             protocol_version: header("mcp-protocol-version"),
@@ -285,7 +298,7 @@ async fn each_request_is_let_in_by_the_certificate_of_its_own_connection() {
     for _ in 0..2 {
         let admission = gate.admit(site.head(&token, Some(7))).await.unwrap();
         let (body, _) = modern("tools/list", json!({}));
-        let answer = gate.answer(admission, body.to_string().as_bytes(), CancellationToken::new()).await;
+        let answer = gate.answer(admission, body.to_string().as_bytes(), wire()).await;
         assert!(matches!(answer, Outgoing::Answer { status: 200, .. }), "{answer:?}");
         for (byte, told) in [(None, "has shown none"), (Some(8), "does not match")] {
             let refused = gate.admit(site.head(&token, byte)).await.err();
@@ -309,9 +322,9 @@ async fn a_token_that_must_be_bound_by_the_time_its_body_has_arrived_is_refused_
     tokio::time::sleep(MAX_STALENESS).await;
     let (body, _) = modern("tools/list", json!({}));
     let body = body.to_string();
-    let refused = gate.answer(let_in, body.as_bytes(), CancellationToken::new()).await;
+    let refused = gate.answer(let_in, body.as_bytes(), wire()).await;
     assert!(matches!(refused, Outgoing::Refused(Refusal::Unauthorized { .. })), "{refused:?}");
-    let answered = gate.answer(with_proof, body.as_bytes(), CancellationToken::new()).await;
+    let answered = gate.answer(with_proof, body.as_bytes(), wire()).await;
     assert!(matches!(answered, Outgoing::Answer { status: 200, .. }), "{answered:?}");
 }
 

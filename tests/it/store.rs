@@ -26,6 +26,7 @@ fn agent(name: &str, subject: &str) -> NewAgent {
         issuer: ISSUER.to_owned(),
         subject: subject.to_owned(),
         max_effect: None,
+        call_timeout: None,
         psa_user: None,
         active: true,
     }

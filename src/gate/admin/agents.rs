@@ -9,6 +9,7 @@ use crate::identity::trust::NAME_LIMIT;
 pub use crate::psa::Role;
 use crate::store::{AgentRow, NewAgent};
 use crate::tool::effect::Effect;
+use crate::units::Span;
 
 /// An agent as an administrator describes it, and an `[[agents]]` element of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub struct AgentSpec {
     pub subject: String,
     /// The most it may do; none: the policy's default.
     pub max_effect: Option<Effect>,
+    /// The longest that one of its calls may take; `server.call_timeout` holds beside it.
+    pub call_timeout: Option<Span>,
     /// The PSA user whose permissions apply.
     pub psa_user: Option<String>,
     /// Make that user, with `roles`.
@@ -39,6 +42,7 @@ impl Default for AgentSpec {
             issuer: String::new(),
             subject: String::new(),
             max_effect: None,
+            call_timeout: None,
             psa_user: None,
             provision: false,
             roles: Vec::new(),
@@ -63,6 +67,9 @@ impl AgentSpec {
                 say(key, format!("must be at most {NAME_LIMIT} characters long"));
             }
         }
+        if self.call_timeout.is_some_and(|timeout| timeout.0.is_zero()) {
+            say("call_timeout", "must be more than nothing; leave it out for no bound of its own".to_owned());
+        }
         if self.provision && self.psa_user.is_some() {
             say("psa_user", "give either the user or provision, not both".to_owned());
         }
@@ -78,6 +85,7 @@ impl AgentSpec {
             issuer: self.issuer.clone(),
             subject: self.subject.clone(),
             max_effect: self.max_effect.map(|effect| effect.as_str().to_owned()),
+            call_timeout: self.call_timeout.map(Span::as_millis),
             psa_user: self.psa_user.clone(),
             active: self.active,
         }

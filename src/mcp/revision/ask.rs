@@ -5,7 +5,8 @@
 use serde_json::{Map, Value};
 
 use crate::mcp::fault::{ECHO, Fault, clip};
-use crate::mcp::message::Ask;
+use crate::mcp::message::{Ask, CallOptions, TIMEOUT};
+use crate::mcp::rpc;
 
 type Params = Map<String, Value>;
 
@@ -17,18 +18,30 @@ pub(super) const DISCOVER: Method = ("server/discover", |_| Ok(Ask::Discover));
 pub(super) const PING: Method = ("ping", |_| Ok(Ask::Ping));
 pub(super) const LIST_TOOLS: Method = ("tools/list", list_tools);
 pub(super) const CALL_TOOL: Method = ("tools/call", call_tool);
+pub(super) const LISTEN: Method = ("subscriptions/listen", listen);
 
-/// Finds the method among those served and reads its parameters.
-pub(super) fn read(methods: &[Method], method: &str, params: Params) -> Result<Ask, Fault> {
-    match methods.iter().find(|(name, _)| *name == method) {
-        Some((_, reader)) => reader(params),
+/// Finds the method among those served and reads its parameters; those in `more` are read by who serves them.
+pub(super) fn read(
+    methods: &[Method],
+    more: &[&'static str],
+    method: &str,
+    params: Params,
+) -> Result<Ask, Fault> {
+    if let Some((_, reader)) = methods.iter().find(|(name, _)| *name == method) {
+        return reader(params);
+    }
+    match more.iter().find(|name| **name == method) {
+        Some(method) => Ok(Ask::Other { method, params }),
         None => Err(Fault::MethodNotFound(clip(method, ECHO).to_owned())),
     }
 }
 
-fn initialize(params: Params) -> Result<Ask, Fault> {
-    match params.get("protocolVersion") {
-        Some(Value::String(requested)) => Ok(Ask::Initialize { requested: requested.clone() }),
+fn initialize(mut params: Params) -> Result<Ask, Fault> {
+    match params.remove("protocolVersion") {
+        Some(Value::String(requested)) => {
+            let capabilities = params.remove("capabilities").unwrap_or_default();
+            Ok(Ask::Initialize { requested, capabilities })
+        }
         Some(_) => Err(invalid("protocolVersion must be a string")),
         None => Err(invalid("protocolVersion is missing")),
     }
@@ -53,19 +66,52 @@ fn call_tool(mut params: Params) -> Result<Ask, Fault> {
         Some(arguments @ Value::Object(_)) => arguments,
         Some(_) => return Err(invalid("arguments must be an object; leave it out if there are none")),
     };
-    let progress_token = match params.remove("_meta") {
-        None => None,
-        Some(Value::Object(mut meta)) => match meta.remove("progressToken") {
-            None => None,
-            Some(Value::Number(number)) if number.is_f64() => {
-                return Err(invalid("_meta.progressToken must be a whole number or a string"));
-            }
-            Some(token @ (Value::String(_) | Value::Number(_))) => Some(token),
-            Some(_) => return Err(invalid("_meta.progressToken must be a whole number or a string")),
-        },
+    let meta = match params.remove("_meta") {
+        None => Map::new(),
+        Some(Value::Object(meta)) => meta,
         Some(_) => return Err(invalid("_meta must be an object")),
     };
-    Ok(Ask::CallTool { name, arguments, progress_token })
+    Ok(Ask::CallTool { name, arguments, options: options(meta, params)? })
+}
+
+fn options(mut meta: Params, more: Params) -> Result<CallOptions, Fault> {
+    let progress_token = match meta.remove("progressToken") {
+        None => None,
+        Some(Value::Number(number)) if number.is_f64() => {
+            return Err(invalid("_meta.progressToken must be a whole number or a string"));
+        }
+        Some(token @ (Value::String(_) | Value::Number(_))) => Some(token),
+        Some(_) => return Err(invalid("_meta.progressToken must be a whole number or a string")),
+    };
+    let timeout_ms = match meta.remove(TIMEOUT) {
+        None => None,
+        Some(value) => match value.as_u64().filter(|milliseconds| *milliseconds > 0) {
+            Some(milliseconds) => Some(milliseconds),
+            None => {
+                return Err(invalid(&format!("_meta[{TIMEOUT:?}] must be a whole number of milliseconds")));
+            }
+        },
+    };
+    Ok(CallOptions { progress_token, timeout_ms, meta, more })
+}
+
+fn listen(mut params: Params) -> Result<Ask, Fault> {
+    match params.remove("notifications") {
+        Some(Value::Object(wanted)) => Ok(Ask::Listen { wanted }),
+        Some(_) => Err(invalid("notifications must be an object")),
+        None => Err(invalid("notifications is missing; it must name the changes to hear of")),
+    }
+}
+
+/// Reads a notification; one that means nothing here is taken all the same.
+pub(super) fn notice(method: &str, params: &Params) -> Ask {
+    match method {
+        "notifications/cancelled" => match rpc::named_id(params.get("requestId")) {
+            Some(request) => Ask::Cancel { request },
+            None => Ask::Notice,
+        },
+        _ => Ask::Notice,
+    }
 }
 
 fn invalid(text: &str) -> Fault {

@@ -18,6 +18,7 @@ impl<'a> Headers<'a> {
             protocol_version: trim(self.protocol_version),
             method: trim(self.method),
             name: trim(self.name),
+            ..*self
         }
     }
 
@@ -66,7 +67,8 @@ mod tests {
     #[test]
     fn white_space_around_a_value_is_no_part_of_it() {
         let headers =
-            Headers { protocol_version: Some(" \tx\t "), method: Some("a b"), name: None }.trimmed();
+            Headers { protocol_version: Some(" \tx\t "), method: Some("a b"), ..Headers::default() }
+                .trimmed();
         assert_eq!((headers.protocol_version, headers.method, headers.name), (Some("x"), Some("a b"), None));
     }
 

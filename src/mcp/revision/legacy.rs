@@ -1,22 +1,23 @@
 //! The front end of the handshake era, and what its revisions share.
 //!
-//! Served without sessions: a request is taken for the revision its header names. Knows nothing of modern metadata.
+//! A request is taken for the revision that its header names, else its session, else the specification. Knows nothing
+//! of modern metadata.
 
 use serde_json::{Map, Value};
 
 use super::outcome::{Content, Outcome, ServerInfo};
-use super::{Admitted, Era, Headers, Revision, named, newest, of_era, oldest};
+use super::{Admitted, Era, Headers, Revision, assumed, named, newest, of_era};
 use crate::mcp::fault::{ECHO, Fault, clip};
 use crate::mcp::message::{ClientInfo, Reply};
 
 /// The revision of a message without modern metadata. The header must name a legacy revision that is served, or be
-/// absent, which stands for the oldest; before the handshake it is usually absent.
+/// absent, as it usually is before the handshake; then the session says which was agreed on.
 pub(super) fn admit(headers: &Headers<'_>, method: &str, params: &Map<String, Value>) -> Admitted {
     let handshake = method == "initialize";
     let revision = match headers.protocol_version {
         Some(name) => named(Era::Legacy, name).ok_or_else(|| (newest(Era::Legacy), unsupported(name)))?,
         None if handshake => newest(Era::Legacy),
-        None => oldest(Era::Legacy),
+        None => headers.session.unwrap_or_else(assumed),
     };
     let client = match params.get("clientInfo") {
         Some(Value::Object(info)) if handshake => ClientInfo::read(info),
@@ -56,20 +57,28 @@ pub(super) fn status(fault: &Fault) -> u16 {
 /// The results of the handshake era.
 pub(super) fn outcome<'a>(revision: &Revision, reply: &'a Reply) -> Option<Outcome<'a>> {
     Some(match reply {
-        Reply::Initialized { instructions } => Outcome {
+        Reply::Initialized(welcome) => Outcome {
             protocol_version: Some(revision.name),
-            capabilities: Some(serde_json::json!({ "tools": { "listChanged": false } })),
-            server_info: Some(ServerInfo::OURS),
-            instructions: Some(instructions),
+            capabilities: Some(
+                welcome
+                    .capabilities
+                    .clone()
+                    .unwrap_or_else(|| serde_json::json!({ "tools": { "listChanged": false } })),
+            ),
+            server_info: Some(if revision.titles { ServerInfo::OURS } else { ServerInfo::UNTITLED }),
+            instructions: Some(welcome.instructions),
             ..Outcome::default()
         },
-        Reply::Discovered { .. } => return None,
+        Reply::Discovered(_) | Reply::Heard { .. } | Reply::Other(_) => return None,
         Reply::Pong => Outcome::default(),
         Reply::Tools(listing) => Outcome { tools: Some(listing), ..Outcome::default() },
         Reply::Tool(answer) => Outcome {
             content: Some([Content::text(&answer.text)]),
-            // These revisions allow nothing but an object here.
-            structured_content: answer.structured.as_deref().filter(|value| value.get().starts_with('{')),
+            // These revisions allow an object here, or nothing.
+            structured_content: answer
+                .structured
+                .as_deref()
+                .filter(|value| revision.structured && value.get().starts_with('{')),
             is_error: Some(answer.is_error),
             ..Outcome::default()
         },

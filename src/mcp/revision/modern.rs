@@ -37,7 +37,7 @@ pub(super) fn admit(
     }
     let (version, client) = envelope(params, is_request).map_err(|fault| (speaks, fault))?;
     let revision = agreed(headers, version, method).map_err(|fault| (speaks, fault))?;
-    if is_request {
+    if is_request && !headers.bare {
         required(headers, revision, method, params).map_err(|fault| (revision, fault))?;
     }
     Ok((revision, client))

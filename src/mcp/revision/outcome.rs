@@ -4,8 +4,8 @@
 //! revision's business.
 
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::SERVER_NAME;
 use crate::mcp::fault::Fault;
@@ -41,7 +41,7 @@ pub(super) struct Outcome<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_scope: Option<&'static str>,
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
-    pub meta: Option<Meta>,
+    pub meta: Option<Meta<'a>>,
 }
 
 /// One block of content.
@@ -62,27 +62,33 @@ impl<'a> Content<'a> {
 #[derive(Serialize)]
 pub(super) struct ServerInfo {
     name: &'static str,
-    title: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'static str>,
     version: &'static str,
 }
 
 impl ServerInfo {
     pub(super) const OURS: Self =
-        Self { name: SERVER_NAME, title: "Sidegate", version: env!("CARGO_PKG_VERSION") };
+        Self { name: SERVER_NAME, title: Some("Sidegate"), version: env!("CARGO_PKG_VERSION") };
+    /// For revisions that know no titles.
+    pub(super) const UNTITLED: Self = Self { title: None, ..Self::OURS };
 }
 
 /// What a result says beside itself.
 #[derive(Serialize)]
-pub(super) struct Meta {
+pub(super) struct Meta<'a> {
     #[serde(rename = "io.modelcontextprotocol/serverInfo")]
     pub server_info: ServerInfo,
+    /// The request that opened the stream this belongs to.
+    #[serde(rename = "io.modelcontextprotocol/subscriptionId", skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<&'a Id>,
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct Response<'a, T> {
     jsonrpc: &'static str,
     id: &'a Id,
-    result: &'a Outcome<'a>,
+    result: &'a T,
 }
 
 #[derive(Serialize)]
@@ -109,6 +115,24 @@ pub(super) fn response(id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
     bytes(&Response { jsonrpc: "2.0", id, result: outcome }, room)
 }
 
+/// A successful response whose result came whole.
+pub(super) fn whole(id: &Id, result: &Map<String, Value>) -> Vec<u8> {
+    bytes(&Response { jsonrpc: "2.0", id, result }, 512)
+}
+
+/// A notification, or a request where it has an `id`.
+pub(super) fn message(id: Option<&Id>, method: &str, params: &Value) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Said<'a> {
+        jsonrpc: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a Id>,
+        method: &'a str,
+        params: &'a Value,
+    }
+    bytes(&Said { jsonrpc: "2.0", id, method, params }, 256)
+}
+
 /// An error response; `null` says whether an absent id is written as null or left out.
 pub(super) fn error(id: Option<&Id>, null: bool, fault: &Fault, data: Option<Value>) -> Vec<u8> {
     let id = match id {
@@ -117,6 +141,12 @@ pub(super) fn error(id: Option<&Id>, null: bool, fault: &Fault, data: Option<Val
     };
     let error = Body { code: fault.code(), message: fault.to_string(), data };
     bytes(&Failure { jsonrpc: "2.0", id, error }, 256)
+}
+
+/// An internal error whose reason is fit for the client.
+pub(super) fn refusal(id: &Id, reason: &str) -> Vec<u8> {
+    let error = Body { code: Fault::Internal.code(), message: reason.to_owned(), data: None };
+    bytes(&Failure { jsonrpc: "2.0", id: Some(Some(id)), error }, 256)
 }
 
 fn bytes(value: &impl Serialize, room: usize) -> Vec<u8> {

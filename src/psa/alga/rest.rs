@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::super::config::PsaConfig;
-use super::super::{Credential, Psa, PsaError, SendOutcome};
+use super::super::{Arrival, Credential, Psa, PsaError, SendOutcome};
 use crate::outbound::{Guard, Limits, Outbound, OutboundError};
 use crate::policy::Permit;
 use crate::tool::effect::Effect;
@@ -120,6 +120,7 @@ impl Psa for Rest {
         credential: &Credential,
         request_id: &str,
         deadline: Duration,
+        arrival: Option<&Arrival>,
     ) -> Result<SendOutcome, PsaError> {
         let bound = permit.bound();
         let request = self.request(bound.request(), Some(credential), Some(request_id))?;
@@ -127,7 +128,7 @@ impl Psa for Rest {
         let (started, deadline) = (Instant::now(), deadline.min(self.timeout));
         let answer = at_most_twice(repeatable, || {
             let left = deadline.saturating_sub(started.elapsed());
-            self.calls.send_within(request.clone(), left)
+            self.calls.send_watched(request.clone(), left, arrival)
         })
         .await
         .map_err(|error| gave_no_answer(error, self.max_response))?;

@@ -11,7 +11,7 @@ use proptest::test_runner::TestCaseError;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sidegate::mcp::{Ask, Headers, REVISIONS, decode};
+use sidegate::mcp::{Ask, Headers, Posted, REVISIONS, decode};
 
 use super::inputs::{text, value};
 use super::{Verdict, check};
@@ -312,9 +312,14 @@ fn a_call_comes_out_of_a_good_envelope_only_and_a_refusal_is_json() {
             protocol_version: case.version.as_deref(),
             method: case.method.as_deref(),
             name: case.name.as_deref(),
+            ..Headers::default()
         };
         match decode(&headers, &body) {
-            Ok(decoded) => {
+            Ok(Posted::Batch(messages)) => {
+                prop_assert!(body.trim_ascii_start().starts_with(b"["), "{messages:?}");
+                Ok(Verdict::Refused)
+            }
+            Ok(Posted::One(decoded)) => {
                 if let Ask::CallTool { name, arguments, .. } = &decoded.ask {
                     prop_assert!(decoded.id.is_some());
                     is_call(&case, &body, name, arguments)?;

@@ -175,6 +175,7 @@ impl World {
             issuer: self.issuer.issuer.clone(),
             subject: "demo-stranger".to_owned(),
             max_effect: None,
+            call_timeout: None,
             psa_user: Some(psa_user.to_owned()),
             active: true,
         };

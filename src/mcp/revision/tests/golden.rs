@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{LEGACY, MODERN, enveloped, mirror, request, served, version};
-use crate::mcp::message::{Reply, ToolAnswer};
-use crate::mcp::revision::{Decoded, REVISIONS, SERVER_NAME};
+use crate::mcp::message::{Reply, ToolAnswer, Welcome};
+use crate::mcp::revision::{Decoded, REVISIONS, Revision, SERVER_NAME, of_session};
 use crate::mcp::rpc::Id;
 
 fn result(decoded: &Decoded, reply: &Reply) -> Value {
@@ -20,6 +20,17 @@ fn result(decoded: &Decoded, reply: &Reply) -> Value {
 
 fn server() -> Value {
     json!({ "name": SERVER_NAME, "title": "Sidegate", "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn welcome() -> Welcome {
+    Welcome { instructions: "Search first.", capabilities: None }
+}
+
+/// What the revisions before titles and structured results leave out.
+const EARLY: [&str; 2] = [super::ASSUMED, super::OLDEST];
+
+fn untitled() -> Value {
+    json!({ "name": SERVER_NAME, "version": env!("CARGO_PKG_VERSION") })
 }
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -47,11 +58,11 @@ fn the_handshake_declares_tools_and_nothing_else() {
         let body = request("initialize", json!({ "protocolVersion": name, "capabilities": {} }));
         let decoded = served(&super::Headers::default(), &body);
         assert_eq!(
-            result(&decoded, &Reply::Initialized { instructions: "Search first." }),
+            result(&decoded, &Reply::Initialized(welcome())),
             json!({
                 "protocolVersion": name,
                 "capabilities": { "tools": { "listChanged": false } },
-                "serverInfo": server(),
+                "serverInfo": if EARLY.contains(&name) { untitled() } else { server() },
                 "instructions": "Search first."
             })
         );
@@ -62,7 +73,7 @@ fn the_handshake_declares_tools_and_nothing_else() {
 fn discovery_lists_the_modern_revisions_and_may_be_cached() {
     let decoded = served(&mirror("server/discover", None), &enveloped("server/discover", json!({})));
     assert_eq!(
-        result(&decoded, &Reply::Discovered { instructions: "Search first." }),
+        result(&decoded, &Reply::Discovered(welcome())),
         json!({
             "resultType": "complete",
             "supportedVersions": [MODERN],
@@ -110,10 +121,11 @@ fn a_tool_result_has_text_and_the_same_as_structure() {
     let content = json!([{ "type": "text", "text": "a \"b\"\n\u{1b}" }]);
     for name in LEGACY {
         let decoded = served(&version(name), &request("tools/call", json!({ "name": "t" })));
-        assert_eq!(
-            result(&decoded, &answer(Some(json!({ "a": 1 })), false)),
-            json!({ "content": content, "structuredContent": { "a": 1 }, "isError": false })
-        );
+        let mut structured = json!({ "content": content, "isError": false });
+        if !EARLY.contains(&name) {
+            structured["structuredContent"] = json!({ "a": 1 });
+        }
+        assert_eq!(result(&decoded, &answer(Some(json!({ "a": 1 })), false)), structured);
         let unstructured = json!({ "content": content, "isError": true });
         assert_eq!(result(&decoded, &answer(None, true)), unstructured);
         assert_eq!(result(&decoded, &answer(Some(json!([1])), true)), unstructured, "only objects");
@@ -135,9 +147,9 @@ fn a_tool_result_has_text_and_the_same_as_structure() {
 fn a_reply_that_a_revision_does_not_know_is_an_internal_error() {
     for revision in REVISIONS {
         let unknown = if revision.name == MODERN {
-            Reply::Initialized { instructions: "" }
+            Reply::Initialized(welcome())
         } else {
-            Reply::Discovered { instructions: "" }
+            Reply::Discovered(welcome())
         };
         let bytes = revision.encode(&Id::Text("i".into()), &unknown);
         let error: Value = serde_json::from_slice(&bytes).unwrap();
@@ -161,6 +173,45 @@ fn an_error_looks_as_the_specification_shows_it() {
             } })
         )
     );
+}
+
+#[test]
+fn each_revision_lists_of_a_tool_what_it_knows() {
+    let listing: Value = serde_json::from_str(listing().get()).unwrap();
+    let members = |revision: &Revision| -> Vec<String> {
+        revision.listing(&listing)[0].as_object().unwrap().keys().cloned().collect()
+    };
+    let of = |name| members(of_session(name).unwrap());
+    assert_eq!(of(super::OLDEST), ["description", "inputSchema", "name"]);
+    assert_eq!(of(super::ASSUMED), ["annotations", "description", "inputSchema", "name"]);
+    for revision in REVISIONS.iter().filter(|revision| !EARLY.contains(&revision.name)) {
+        assert_eq!(revision.listing(&listing), listing, "{}", revision.name);
+    }
+}
+
+#[test]
+fn a_whole_result_gets_what_the_revisions_results_say_of_themselves_and_keeps_its_own() {
+    let own = |result: Value| Reply::Other(result.as_object().cloned().unwrap());
+    let decoded = served(&version(super::OLDEST), &request("ping", json!({})));
+    assert_eq!(result(&decoded, &own(json!({ "a": 1 }))), json!({ "a": 1 }));
+    let decoded = served(&mirror("tools/list", None), &enveloped("tools/list", json!({})));
+    let meta = json!({ "io.modelcontextprotocol/serverInfo": server() });
+    assert_eq!(
+        result(&decoded, &own(json!({ "a": 1 }))),
+        json!({ "a": 1, "resultType": "complete", "_meta": meta })
+    );
+    let asked = json!({ "resultType": "input_required", "requestState": "s", "_meta": meta });
+    assert_eq!(result(&decoded, &own(asked.clone())), asked);
+}
+
+#[test]
+fn the_end_of_a_stream_of_changes_names_the_stream() {
+    let decoded = served(&mirror("tools/list", None), &enveloped("tools/list", json!({})));
+    let meta = json!({
+        "io.modelcontextprotocol/serverInfo": server(), "io.modelcontextprotocol/subscriptionId": "s"
+    });
+    let ended = Reply::Heard { stream: Id::Text("s".into()) };
+    assert_eq!(result(&decoded, &ended), json!({ "resultType": "complete", "_meta": meta }));
 }
 
 #[test]

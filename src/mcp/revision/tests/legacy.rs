@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{LEGACY, NEWEST_LEGACY, OLDEST_LEGACY, code, refused, refused_bytes, request, served, version};
-use crate::mcp::message::{Ask, ClientInfo, Reply};
-use crate::mcp::revision::{Headers, OnDisconnect};
+use super::{ASSUMED, LEGACY, NEWEST_LEGACY, OLDEST, code, refused, refused_bytes, request, served, version};
+use crate::mcp::message::{Ask, CallOptions, ClientInfo, Reply, Welcome};
+use crate::mcp::revision::{Headers, OnDisconnect, of_session};
 use crate::mcp::rpc::Id;
 
-const NONE: Headers<'static> = Headers { protocol_version: None, method: None, name: None };
+const NONE: Headers<'static> =
+    Headers { protocol_version: None, method: None, name: None, session: None, bare: false, more: None };
 
 fn initialize(requested: &str) -> Value {
     let client = json!({ "name": "agent", "version": "1.2" });
@@ -55,19 +56,23 @@ fn malformed_notifications_get_an_error_status() {
 }
 
 #[test]
-fn responses_are_accepted_and_dropped() {
-    let decoded = served(&version(OLDEST_LEGACY), &json!({ "jsonrpc": "2.0", "id": 1, "result": {} }));
-    assert_eq!((decoded.id, decoded.ask), (None, Ask::Notice));
+fn a_cancellation_names_the_request_that_it_ends() {
+    for (id, request) in [(json!(7), Id::Number(7.into())), (json!("a"), Id::Text("a".into()))] {
+        let params = json!({ "requestId": id, "reason": "enough" });
+        let body = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        assert_eq!(served(&version(NEWEST_LEGACY), &body).ask, Ask::Cancel { request });
+    }
 }
 
 #[test]
-fn batches_are_refused() {
-    for name in LEGACY {
-        for body in [json!([]), json!([request("ping", json!({}))])] {
-            assert_eq!(code(&refused(&version(name), &body)), (400, -32600), "{name} {body}");
-        }
-    }
-    assert_eq!(code(&refused(&NONE, &json!([request("ping", json!({}))]))), (400, -32600));
+fn answers_to_questions_are_taken_with_their_ids() {
+    let result = json!({ "jsonrpc": "2.0", "id": 1, "result": { "a": 1 } });
+    let decoded = served(&version(OLDEST), &result);
+    let answer = Ask::Answer { id: Some(Id::Number(1.into())), outcome: Ok(json!({ "a": 1 })) };
+    assert_eq!((decoded.id, decoded.ask), (None, answer));
+    let error = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -1, "message": "no" } });
+    let answer = Ask::Answer { id: None, outcome: Err(json!({ "code": -1, "message": "no" })) };
+    assert_eq!(served(&version(NEWEST_LEGACY), &error).ask, answer);
 }
 
 #[test]
@@ -75,8 +80,9 @@ fn the_handshake_echoes_a_revision_that_is_served() {
     for name in LEGACY {
         let decoded = served(&NONE, &initialize(name));
         assert_eq!(decoded.revision.name, name);
-        assert_eq!(decoded.ask, Ask::Initialize { requested: name.into() });
-        let bytes = decoded.revision.encode(&Id::Text("a".into()), &Reply::Initialized { instructions: "" });
+        assert_eq!(decoded.ask, Ask::Initialize { requested: name.into(), capabilities: json!({}) });
+        let welcome = Welcome { instructions: "", capabilities: None };
+        let bytes = decoded.revision.encode(&Id::Text("a".into()), &Reply::Initialized(welcome));
         let answer: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(answer["result"]["protocolVersion"], name);
     }
@@ -84,7 +90,7 @@ fn the_handshake_echoes_a_revision_that_is_served() {
 
 #[test]
 fn the_handshake_offers_the_newest_legacy_revision_for_any_other() {
-    for name in ["1999-01-01", "2024-11-05", super::MODERN, ""] {
+    for name in ["1999-01-01", "2024-10-07", super::MODERN, ""] {
         assert_eq!(served(&NONE, &initialize(name)).revision.name, NEWEST_LEGACY, "{name}");
     }
 }
@@ -106,7 +112,7 @@ fn a_handshake_without_a_version_is_refused() {
 
 #[test]
 fn an_unsupported_version_header_is_refused_and_the_supported_ones_are_listed() {
-    for name in ["1999-01-01", "2024-11-05", "2025-11-25x", "", "DRAFT-2026-v1"] {
+    for name in ["1999-01-01", "2024-10-07", "2025-11-25x", "", "DRAFT-2026-v1"] {
         let (status, answer) = refused(&version(name), &request("tools/list", json!({})));
         assert_eq!((status, &answer["error"]["code"]), (400, &json!(-32600)), "{name}");
         let message = answer["error"]["message"].as_str().unwrap();
@@ -117,8 +123,15 @@ fn an_unsupported_version_header_is_refused_and_the_supported_ones_are_listed() 
 }
 
 #[test]
-fn without_a_version_header_the_oldest_revision_is_assumed() {
-    assert_eq!(served(&NONE, &request("tools/list", json!({}))).revision.name, OLDEST_LEGACY);
+fn without_a_version_header_the_session_says_the_revision_and_else_the_specification() {
+    let listing = request("tools/list", json!({}));
+    assert_eq!(served(&NONE, &listing).revision.name, ASSUMED);
+    for name in LEGACY {
+        let headers = Headers { session: of_session(name), ..NONE };
+        assert_eq!(served(&headers, &listing).revision.name, name);
+        let told = Headers { protocol_version: Some(NEWEST_LEGACY), ..headers };
+        assert_eq!(served(&told, &listing).revision.name, NEWEST_LEGACY);
+    }
 }
 
 #[test]
@@ -138,7 +151,6 @@ fn ping_is_answered_with_an_empty_object() {
 
 #[test]
 fn no_request_needs_a_handshake_or_a_session() {
-    // Sessions are never minted, so none can be unknown or missing.
     assert_eq!(
         served(&version(NEWEST_LEGACY), &request("tools/list", json!({}))).ask,
         Ask::ListTools { cursor: None }
@@ -170,9 +182,9 @@ fn what_was_not_declared_is_an_unknown_method_on_200() {
 #[test]
 fn a_call_has_a_name_and_arguments_that_default_to_none() {
     let decoded = served(&NONE, &request("tools/call", json!({ "name": "nope" })));
-    let Ask::CallTool { name, arguments, progress_token } = decoded.ask else { panic!("no call") };
+    let Ask::CallTool { name, arguments, options } = decoded.ask else { panic!("no call") };
     // Whether the tool exists is not known here; the gate answers with the same fault as below.
-    assert_eq!((name.as_str(), arguments, progress_token), ("nope", json!({}), None));
+    assert_eq!((name.as_str(), arguments, options), ("nope", json!({}), CallOptions::default()));
     let (status, _) = decoded
         .revision
         .encode_fault(decoded.id.as_ref(), &crate::mcp::Fault::InvalidParams("unknown tool: nope".into()));
@@ -192,6 +204,8 @@ fn a_malformed_call_is_an_error_that_names_the_member() {
         (json!({ "name": "x", "_meta": { "progressToken": 1.5 } }), "progressToken"),
         (json!({ "name": "x", "_meta": { "progressToken": null } }), "progressToken"),
         (json!({ "name": "x", "_meta": { "progressToken": [1] } }), "progressToken"),
+        (json!({ "name": "x", "_meta": { "sidegate/timeoutMs": 0 } }), "sidegate/timeoutMs"),
+        (json!({ "name": "x", "_meta": { "sidegate/timeoutMs": "5s" } }), "sidegate/timeoutMs"),
     ] {
         let answer = refused(&version(NEWEST_LEGACY), &request("tools/call", params.clone()));
         assert_eq!(code(&answer), (200, -32602), "{params}");
@@ -203,11 +217,22 @@ fn a_malformed_call_is_an_error_that_names_the_member() {
 fn a_progress_token_is_a_text_or_a_whole_number() {
     for token in [json!("t"), json!(0), json!(-3)] {
         let params = json!({ "name": "x", "_meta": { "progressToken": token } });
-        let Ask::CallTool { progress_token, .. } = served(&NONE, &request("tools/call", params)).ask else {
+        let Ask::CallTool { options, .. } = served(&NONE, &request("tools/call", params)).ask else {
             panic!("no call")
         };
-        assert_eq!(progress_token, Some(token));
+        assert_eq!(options.progress_token, Some(token));
     }
+}
+
+#[test]
+fn a_client_may_say_how_long_it_waits_and_what_else_it_sends_is_kept() {
+    let meta = json!({ "sidegate/timeoutMs": 1500, "traceparent": "00-0" });
+    let params = json!({ "name": "x", "_meta": meta, "task": {} });
+    let Ask::CallTool { options, .. } = served(&NONE, &request("tools/call", params)).ask else {
+        panic!("no call")
+    };
+    assert_eq!((options.timeout_ms, &options.meta["traceparent"]), (Some(1500), &json!("00-0")));
+    assert!(options.more.contains_key("task"));
 }
 
 #[test]
@@ -220,10 +245,10 @@ fn a_cursor_that_was_never_issued_is_refused() {
 
 #[test]
 fn an_unreadable_body_is_answered_in_the_form_of_the_revision() {
-    let (status, answer) = refused_bytes(&version(OLDEST_LEGACY), b"{");
+    let (status, answer) = refused_bytes(&version(OLDEST), b"{");
     assert_eq!((status, &answer["error"]["code"]), (400, &json!(-32700)));
     assert_eq!(answer.get("id"), Some(&Value::Null));
-    // The next revision's schema knows an absent id and no null.
+    // The newest revision's schema knows an absent id and no null.
     let (status, answer) = refused_bytes(&version(NEWEST_LEGACY), b"{");
     assert_eq!((status, answer.get("id")), (400, None));
     let (status, answer) = refused_bytes(&NONE, b"");

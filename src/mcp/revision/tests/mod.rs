@@ -1,5 +1,6 @@
 //! What the revisions promise, seen through `decode` and `encode` alone.
 
+mod batches;
 mod eras;
 mod golden;
 mod legacy;
@@ -8,12 +9,14 @@ mod noise;
 
 use serde_json::{Map, Value, json};
 
-use super::{Decoded, Headers, Rejected, decode};
+use super::{Decoded, Headers, Posted, Rejected, decode};
 
 const MODERN: &str = "2026-07-28";
 const NEWEST_LEGACY: &str = "2025-11-25";
-const OLDEST_LEGACY: &str = "2025-06-18";
-const LEGACY: [&str; 2] = [NEWEST_LEGACY, OLDEST_LEGACY];
+/// What a request without a header is taken for.
+const ASSUMED: &str = "2025-03-26";
+const OLDEST: &str = "2024-11-05";
+const LEGACY: [&str; 4] = [NEWEST_LEGACY, "2025-06-18", ASSUMED, OLDEST];
 
 fn version(name: &str) -> Headers<'_> {
     Headers { protocol_version: Some(name), ..Headers::default() }
@@ -37,12 +40,15 @@ fn enveloped(method: &str, params: Value) -> Value {
 
 /// The headers of a well-behaved modern client.
 fn mirror<'a>(method: &'a str, name: Option<&'a str>) -> Headers<'a> {
-    Headers { protocol_version: Some(MODERN), method: Some(method), name }
+    Headers { protocol_version: Some(MODERN), method: Some(method), name, ..Headers::default() }
 }
 
 fn served(headers: &Headers<'_>, body: &Value) -> Decoded {
-    decode(headers, body.to_string().as_bytes())
-        .unwrap_or_else(|rejected| panic!("{body} refused: {rejected:?}"))
+    match decode(headers, body.to_string().as_bytes()) {
+        Ok(Posted::One(decoded)) => decoded,
+        Ok(Posted::Batch(_)) => panic!("{body} was taken for a batch"),
+        Err(rejected) => panic!("{body} refused: {rejected:?}"),
+    }
 }
 
 /// Status and JSON of the answer to a message that must be refused.

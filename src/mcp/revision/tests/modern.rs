@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{MODERN, code, enveloped, meta, mirror, refused, refused_bytes, request, served, version};
 use crate::mcp::fault::Fault;
-use crate::mcp::message::{Ask, ClientInfo};
+use crate::mcp::message::{Ask, CallOptions, ClientInfo};
 use crate::mcp::revision::{Headers, OnDisconnect};
 
 fn call(name: &str) -> Value {
@@ -18,7 +18,9 @@ fn discovery_listing_and_calls_are_served() {
     let ask = |method, name, body: &Value| served(&mirror(method, name), body).ask;
     assert_eq!(ask("server/discover", None, &enveloped("server/discover", json!({}))), Ask::Discover);
     assert_eq!(ask("tools/list", None, &enveloped("tools/list", json!({}))), Ask::ListTools { cursor: None });
-    let expected = Ask::CallTool { name: "t".into(), arguments: json!({ "a": 1 }), progress_token: None };
+    let meta = meta().as_object().cloned().unwrap();
+    let options = CallOptions { meta, ..CallOptions::default() };
+    let expected = Ask::CallTool { name: "t".into(), arguments: json!({ "a": 1 }), options };
     assert_eq!(ask("tools/call", Some("t"), &call("t")), expected);
 }
 
@@ -80,7 +82,8 @@ fn an_unsupported_version_is_refused_with_what_is_supported_and_what_was_asked()
         let mut body = enveloped("server/discover", json!({}));
         body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(claimed);
         for header in [Some(claimed), None] {
-            let headers = Headers { protocol_version: header, method: None, name: None };
+            let headers =
+                Headers { protocol_version: header, method: None, name: None, ..Headers::default() };
             let answer = refused(&headers, &body);
             assert_eq!(code(&answer), (400, -32022), "{claimed}");
             assert_eq!(answer.1["error"]["data"], json!({ "supported": [MODERN], "requested": claimed }));
@@ -138,8 +141,12 @@ fn a_call_without_a_name_is_a_matter_of_parameters() {
 
 #[test]
 fn white_space_around_header_values_is_trimmed() {
-    let headers =
-        Headers { protocol_version: Some(" 2026-07-28 "), method: Some("\ttools/call"), name: Some(" t\t") };
+    let headers = Headers {
+        protocol_version: Some(" 2026-07-28 "),
+        method: Some("\ttools/call"),
+        name: Some(" t\t"),
+        ..Headers::default()
+    };
     assert_eq!(served(&headers, &call("t")).ask.tool(), Some("t"));
 }
 
@@ -153,7 +160,6 @@ fn unknown_and_removed_methods_are_404_with_the_id() {
         "resources/unsubscribe",
         "resources/list",
         "prompts/list",
-        "subscriptions/listen",
         "tasks/get",
         "no/such",
     ] {
@@ -168,7 +174,12 @@ fn the_first_check_that_fails_answers() {
     // Everything is wrong at once; each repair lets the next error through.
     let mut body =
         request("no/such", json!({ "_meta": { "io.modelcontextprotocol/protocolVersion": "1900-01-01" } }));
-    let mut headers = Headers { protocol_version: Some(MODERN), method: Some("tools/list"), name: None };
+    let mut headers = Headers {
+        protocol_version: Some(MODERN),
+        method: Some("tools/list"),
+        name: None,
+        ..Headers::default()
+    };
     assert_eq!(code(&refused(&headers, &body)), (400, -32602));
     body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     assert_eq!(code(&refused(&headers, &body)), (400, -32020));
@@ -198,10 +209,10 @@ fn a_bad_cursor_and_a_malformed_call_are_answered_on_200() {
 fn a_progress_token_stands_beside_the_metadata() {
     let mut body = call("t");
     body["params"]["_meta"]["progressToken"] = json!("p");
-    let Ask::CallTool { progress_token, .. } = served(&mirror("tools/call", Some("t")), &body).ask else {
+    let Ask::CallTool { options, .. } = served(&mirror("tools/call", Some("t")), &body).ask else {
         panic!("no call")
     };
-    assert_eq!(progress_token, Some(json!("p")));
+    assert_eq!(options.progress_token, Some(json!("p")));
 }
 
 #[test]
@@ -270,4 +281,25 @@ fn an_undeclared_capability_is_answered_with_what_is_needed() {
 fn leaving_cancels() {
     let decoded = served(&mirror("tools/call", Some("t")), &call("t"));
     assert_eq!(decoded.revision.on_disconnect, OnDisconnect::Cancel);
+}
+
+#[test]
+fn a_stream_of_changes_is_asked_for_by_name() {
+    let asked = |params| enveloped("subscriptions/listen", params);
+    let headers = mirror("subscriptions/listen", None);
+    let decoded = served(&headers, &asked(json!({ "notifications": { "toolsListChanged": true } })));
+    let wanted = json!({ "toolsListChanged": true }).as_object().cloned().unwrap();
+    assert_eq!(decoded.ask, Ask::Listen { wanted });
+    for params in [json!({}), json!({ "notifications": [] })] {
+        assert_eq!(code(&refused(&headers, &asked(params))), (200, -32602));
+    }
+}
+
+#[test]
+fn a_transport_without_headers_needs_none_and_keeps_the_rest_of_the_rules() {
+    let bare = Headers { bare: true, ..Headers::default() };
+    assert_eq!(served(&bare, &call("t")).revision.name, MODERN);
+    let mut unknown = call("t");
+    unknown["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("1900-01-01");
+    assert_eq!(code(&refused(&bare, &unknown)).1, -32022);
 }

@@ -47,8 +47,18 @@ fn damaged_messages_never_panic_and_refusals_are_always_json() {
     let headers = [
         Headers::default(),
         Headers { protocol_version: Some(NEWEST_LEGACY), ..Headers::default() },
-        Headers { protocol_version: Some(MODERN), method: Some("tools/call"), name: Some("=?base64?dA==?=") },
-        Headers { protocol_version: Some("ü"), method: Some("\u{1}"), name: Some("=?base64?") },
+        Headers {
+            protocol_version: Some(MODERN),
+            method: Some("tools/call"),
+            name: Some("=?base64?dA==?="),
+            ..Headers::default()
+        },
+        Headers {
+            protocol_version: Some("ü"),
+            method: Some("\u{1}"),
+            name: Some("=?base64?"),
+            ..Headers::default()
+        },
     ];
     let mut damage = Damage(0x9e37_79b9_7f4a_7c15);
     let (mut read, mut refused) = (0, 0);
@@ -80,8 +90,12 @@ fn damaged_headers_never_panic() {
             damage.strike(&mut values[damage.0 as usize % 3]);
         }
         let texts = values.map(|value| String::from_utf8_lossy(&value).into_owned());
-        let headers =
-            Headers { protocol_version: Some(&texts[0]), method: Some(&texts[1]), name: Some(&texts[2]) };
+        let headers = Headers {
+            protocol_version: Some(&texts[0]),
+            method: Some(&texts[1]),
+            name: Some(&texts[2]),
+            ..Headers::default()
+        };
         if let Err(rejected) = decode(&headers, body.as_bytes()) {
             let (status, bytes) = rejected.revision.encode_fault(rejected.id.as_ref(), &rejected.fault);
             assert_eq!(status, 400);

@@ -1,0 +1,177 @@
+//! A line on which one client and the desk talk for as long as it is open, several requests at a time: standard input
+//! and output, or an event stream with messages posted beside it.
+//!
+//! Answers come in the order in which they are ready. Knows no transport.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Visitor;
+use super::desk::{Desk, Job, introduced, notice, turned_down};
+use super::session::{Agreed, Session};
+use super::stream::{EventReader, Stream};
+use super::trail::Trail;
+use crate::mcp::message::{Ask, Reply};
+use crate::mcp::revision::{self, Decoded, Era, Headers, Posted, Rejected};
+
+/// One open line.
+pub struct Line {
+    session: Arc<Session>,
+    out: Arc<Stream>,
+    address: Option<IpAddr>,
+    working: AtomicUsize,
+}
+
+/// One message that is being worked on.
+struct Working(Arc<Line>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Line {
+    /// A line for `agent`, and what is said on it. `address` is where its client is, if that is known.
+    pub fn open(agent: &str, address: Option<IpAddr>) -> (Arc<Self>, EventReader) {
+        let out = Stream::new(None);
+        let reader = out.read(None);
+        let session = Session::new(Uuid::new_v4(), agent, None);
+        (Arc::new(Self { session, out, address, working: AtomicUsize::new(0) }), reader)
+    }
+
+    /// Names the line.
+    pub fn id(&self) -> Uuid {
+        self.session.id
+    }
+
+    /// Whose it is.
+    pub fn agent(&self) -> &str {
+        &self.session.agent
+    }
+
+    pub(super) fn out(&self) -> Arc<Stream> {
+        self.out.clone()
+    }
+
+    /// Whether another message may be taken; where not, the client does not read what it is told.
+    pub fn has_room(&self) -> bool {
+        self.out.has_room()
+    }
+
+    /// Ends when [`Self::has_room`].
+    pub async fn room(&self) {
+        self.out.room().await;
+    }
+
+    /// Ends when nothing is being worked on.
+    pub async fn idle(&self) {
+        while self.working.load(Ordering::Acquire) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The client is gone: nobody wants what is still being worked on.
+    pub fn close(&self) {
+        self.session.end();
+        self.out.end();
+    }
+
+    fn begin(self: &Arc<Self>) -> Working {
+        self.working.fetch_add(1, Ordering::AcqRel);
+        Working(self.clone())
+    }
+
+    fn say(&self, said: Option<Vec<u8>>) {
+        if let Some(said) = said {
+            self.out.say(said);
+        }
+    }
+}
+
+impl Desk {
+    /// Takes one message, or one batch of them, of `visitor`'s. What is to be said comes on the line, when it is
+    /// ready.
+    pub fn take(self: &Arc<Self>, line: &Arc<Line>, visitor: Visitor, body: &[u8]) {
+        let trail = self.trail(&visitor, line.address);
+        self.take_as(line, visitor, body, trail);
+    }
+
+    pub(super) fn take_as(self: &Arc<Self>, line: &Arc<Line>, visitor: Visitor, body: &[u8], trail: Trail) {
+        let bare = Headers { bare: true, ..Headers::default() };
+        match revision::decode(&self.headers(&bare, Some(&line.session)), body) {
+            Err(rejected) => line.say(Some(turned_down(&rejected, trail, body.len()).1)),
+            Ok(Posted::One(decoded)) => self.take_one(line, visitor, decoded, body.len(), trail),
+            Ok(Posted::Batch(messages)) => self.take_batch(line, visitor, messages, body.len(), trail),
+        }
+    }
+
+    fn take_one(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        visitor: Visitor,
+        mut decoded: Decoded,
+        bytes: usize,
+        mut trail: Trail,
+    ) {
+        introduced(&mut decoded, Some(&line.session));
+        trail.decoded(&decoded, bytes);
+        let Decoded { revision, id, ask, client } = decoded;
+        let Some(id) = id else {
+            notice(Some(&line.session), ask);
+            return trail.close("ok", 0);
+        };
+        match ask {
+            Ask::Initialize { capabilities, .. } => {
+                trail.allowed();
+                line.session.agree(Agreed { revision, client, capabilities });
+                let body = revision.encode(&id, &Reply::Initialized(self.welcome(Era::Legacy)));
+                trail.close("ok", body.len());
+                line.say(Some(body));
+            }
+            // On a line there is nothing to hold open: what is agreed on is said when it happens.
+            Ask::Listen { wanted } => {
+                self.agree(revision, &id, &wanted, &line.out);
+                trail.close("ok", 0);
+            }
+            ask => {
+                let job = Job {
+                    visitor,
+                    revision,
+                    id,
+                    ask,
+                    session: Some(line.session.clone()),
+                    stream: Some(line.out.clone()),
+                    gone: CancellationToken::new(),
+                    started: Instant::now(),
+                    trail,
+                };
+                let (desk, working) = (self.clone(), line.begin());
+                tokio::spawn(async move {
+                    let said = desk.work(job).await.message();
+                    working.0.say(said);
+                });
+            }
+        }
+    }
+
+    fn take_batch(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        visitor: Visitor,
+        messages: Vec<Result<Decoded, Box<Rejected>>>,
+        bytes: usize,
+        trail: Trail,
+    ) {
+        let (desk, working) = (self.clone(), line.begin());
+        tokio::spawn(async move {
+            let said = desk.batch(&visitor, messages, Some(&working.0.session), bytes, trail).await;
+            working.0.say(said);
+        });
+    }
+}

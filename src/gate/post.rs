@@ -1,0 +1,361 @@
+//! One body that came over HTTP: answered as JSON, as an event stream, or not at all; and the streams that are opened
+//! without one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, Done, Job, finish, introduced, notice, turned_down};
+use super::session::{Agreed, Session};
+use super::stream::{EventReader, Stream};
+use super::trail::Trail;
+use super::watch::Topic;
+use super::{Outgoing, Refusal, Visitor};
+use crate::audit::Phase;
+use crate::mcp::message::{Ask, Reply};
+use crate::mcp::revision::{self, Decoded, Era, Headers, OnDisconnect, Posted, Rejected, Revision};
+use crate::mcp::rpc::Id;
+
+/// A call that takes longer is answered as a stream, where the client takes one: proxies cut a line on which
+/// nothing happens.
+const STREAM_AFTER: Duration = Duration::from_secs(15);
+
+/// Messages of one batch that are worked on at once.
+const BATCH_AT_ONCE: usize = 8;
+
+/// One body, as its transport found it.
+pub struct Post<'a> {
+    /// The protocol's headers; where the transport has none, [`Headers::none`].
+    pub headers: Headers<'a>,
+    /// The session id that came with it.
+    pub session: Option<&'a str>,
+    /// Whether the answer may be plain JSON.
+    pub takes_json: bool,
+    /// Whether it may be an event stream.
+    pub takes_streams: bool,
+    /// The message or messages.
+    pub body: &'a [u8],
+    /// When it began to arrive.
+    pub started: Instant,
+}
+
+/// The client's end of the line.
+pub struct Wire {
+    /// Tripped when the client leaves before its answer; the revision says what that means.
+    pub gone: CancellationToken,
+    /// Held until the work is done, also where nobody waits for it.
+    pub hold: Arc<dyn Send + Sync>,
+}
+
+impl From<Done> for Outgoing {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Answer { status, body, session } => Self::Answer { status, body, session },
+            Done::Silent => Self::Silent,
+            Done::Refused { refusal, .. } => Self::Refused(refusal),
+        }
+    }
+}
+
+impl Desk {
+    /// Answers one body that came over HTTP.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        visitor: Visitor,
+        post: Post<'_>,
+        mut trail: Trail,
+        wire: Wire,
+    ) -> Outgoing {
+        let agent = visitor.caller.agent_id();
+        let found = post.session.map(|id| self.sessions.find(id, agent, self.parts.clock.now()));
+        let session = found.as_ref().and_then(|found| found.as_ref().ok()).cloned();
+        let headers = self.headers(&post.headers, session.as_ref());
+        let decoding = Instant::now();
+        let posted = revision::decode(&headers, post.body);
+        trail.phase(Phase::Decode, decoding);
+        let legacy = match &posted {
+            Ok(Posted::One(decoded)) => {
+                decoded.revision.era == Era::Legacy && !matches!(decoded.ask, Ask::Initialize { .. })
+            }
+            Ok(Posted::Batch(_)) => true,
+            Err(_) => false,
+        };
+        // Whoever speaks in a session must have one; other messages know of none.
+        if legacy && matches!(found, Some(Err(_))) {
+            trail.refuse(Refusal::NoSession.code());
+            return Outgoing::Refused(Refusal::NoSession);
+        }
+        let session = session.filter(|_| legacy);
+        match posted {
+            Err(rejected) => {
+                let (status, body) = turned_down(&rejected, trail, post.body.len());
+                Outgoing::Answer { status, body, session: None }
+            }
+            Ok(Posted::One(decoded)) => self.one(visitor, decoded, &post, session, trail, wire).await,
+            Ok(Posted::Batch(messages)) => {
+                let said = self.batch(&visitor, messages, session.as_ref(), post.body.len(), trail).await;
+                match said {
+                    Some(body) => Outgoing::Answer { status: 200, body, session: None },
+                    None => Outgoing::Accepted,
+                }
+            }
+        }
+    }
+
+    async fn one(
+        self: &Arc<Self>,
+        visitor: Visitor,
+        mut decoded: Decoded,
+        post: &Post<'_>,
+        session: Option<Arc<Session>>,
+        mut trail: Trail,
+        wire: Wire,
+    ) -> Outgoing {
+        introduced(&mut decoded, session.as_ref());
+        trail.decoded(&decoded, post.body.len());
+        let Decoded { revision, id, ask, client } = decoded;
+        let Some(id) = id else {
+            notice(session.as_ref(), ask);
+            trail.close("ok", 0);
+            return Outgoing::Accepted;
+        };
+        let (started, talks) = (post.started, self.talks(&ask));
+        let gone = match revision.on_disconnect {
+            OnDisconnect::Cancel => wire.gone,
+            OnDisconnect::Detach => CancellationToken::new(),
+        };
+        if let Ask::Listen { wanted } = ask {
+            return self.hear(&visitor, revision, &id, wanted, post.takes_streams, trail);
+        }
+        if let Ask::Initialize { capabilities, .. } = ask {
+            trail.allowed();
+            let agreed = Agreed { revision, client, capabilities };
+            let (_, sealed) = self.sessions.begin(visitor.caller.agent_id(), agreed, self.parts.clock.now());
+            let body = revision.encode(&id, &Reply::Initialized(self.welcome(Era::Legacy)));
+            trail.close("ok", body.len());
+            return Outgoing::Answer { status: 200, body, session: Some(sealed) };
+        }
+        let open = || match &session {
+            Some(session) => session.stream(revision),
+            None => Stream::new(None),
+        };
+        let stream = (talks && post.takes_streams).then(open);
+        let trip = gone.clone();
+        let job = Job {
+            visitor,
+            revision,
+            id,
+            ask,
+            session: session.clone(),
+            stream: stream.clone(),
+            gone,
+            started,
+            trail,
+        };
+        let mut work = Box::pin(self.clone().work(job));
+        if post.takes_streams {
+            let spoken = async {
+                match &stream {
+                    Some(stream) => stream.spoken().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let done = tokio::select! {
+                biased;
+                done = &mut work => Some(done),
+                () = spoken => None,
+                () = tokio::time::sleep(STREAM_AFTER) => None,
+            };
+            let streamed = match done {
+                Some(Done::Answer { status: 200, body, .. }) if !post.takes_json => {
+                    Err(Done::Answer { status: 200, body, session: None })
+                }
+                Some(done) => {
+                    if let (Some(session), Some(stream)) = (&session, &stream) {
+                        session.forget(stream);
+                    }
+                    return done.into();
+                }
+                None => Ok(work),
+            };
+            let stream = stream.unwrap_or_else(open);
+            let reader = stream.read(None);
+            let hold = wire.hold;
+            match streamed {
+                Err(done) => finish(&stream, done),
+                Ok(work) => drop(tokio::spawn(async move {
+                    finish(&stream, work.await);
+                    drop(hold);
+                })),
+            }
+            return Outgoing::Stream(match revision.on_disconnect {
+                OnDisconnect::Cancel => reader.tripping(trip),
+                OnDisconnect::Detach => reader,
+            });
+        }
+        work.await.into()
+    }
+
+    /// The answers of a batch in its order, as one array; None where nothing is to be answered.
+    pub(super) async fn batch(
+        self: &Arc<Self>,
+        visitor: &Visitor,
+        messages: Vec<Result<Decoded, Box<Rejected>>>,
+        session: Option<&Arc<Session>>,
+        bytes: usize,
+        trail: Trail,
+    ) -> Option<Vec<u8>> {
+        let address = trail.client_address();
+        let mut first = Some(trail);
+        let answers = messages.into_iter().map(|message| {
+            let mut trail = first.take().unwrap_or_else(|| self.trail(visitor, address));
+            async move {
+                let mut decoded = match message {
+                    Ok(decoded) => decoded,
+                    Err(rejected) => return Some(turned_down(&rejected, trail, bytes).1),
+                };
+                introduced(&mut decoded, session);
+                trail.decoded(&decoded, bytes);
+                let Decoded { revision, id, ask, .. } = decoded;
+                let Some(id) = id else {
+                    notice(session, ask);
+                    trail.close("ok", 0);
+                    return None;
+                };
+                let job = Job {
+                    visitor: visitor.clone(),
+                    revision,
+                    id,
+                    ask,
+                    session: session.cloned(),
+                    stream: None,
+                    gone: CancellationToken::new(),
+                    started: Instant::now(),
+                    trail,
+                };
+                self.clone().work(job).await.message()
+            }
+        });
+        let answers: Vec<_> = answers.collect();
+        let answers: Vec<Option<Vec<u8>>> =
+            futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE).collect().await;
+        let answers: Vec<Vec<u8>> = answers.into_iter().flatten().collect();
+        (!answers.is_empty()).then(|| [b"[", answers.join(&b","[..]).as_slice(), b"]"].concat())
+    }
+
+    /// Opens a stream of changes. What this server offers does not change while it runs, so it agrees to tell of
+    /// nothing; the stream stays until one side ends it.
+    fn hear(
+        &self,
+        visitor: &Visitor,
+        revision: &'static Revision,
+        id: &Id,
+        wanted: Map<String, Value>,
+        takes_streams: bool,
+        trail: Trail,
+    ) -> Outgoing {
+        if !takes_streams {
+            trail.refuse(Refusal::NotAcceptable.code());
+            return Outgoing::Refused(Refusal::NotAcceptable);
+        }
+        let stream = Stream::new(None);
+        let topic = self.agree(revision, id, &wanted, &stream);
+        let goodbye = revision.encode(id, &Reply::Heard { stream: id.clone() });
+        let reader = stream.read(None).with_goodbye(goodbye.into());
+        self.stay(visitor, stream, reader, topic, trail)
+    }
+
+    /// Says first of all what will be told on a stream of changes.
+    pub(super) fn agree(
+        &self,
+        revision: &'static Revision,
+        id: &Id,
+        wanted: &Map<String, Value>,
+        stream: &Stream,
+    ) -> Topic {
+        let agreed = self.parts.extra.as_ref().map(|extra| extra.agrees(wanted)).unwrap_or_default();
+        let params = json!({ "notifications": agreed, "_meta": revision.of_stream(id) });
+        stream.say(revision.notification("notifications/subscriptions/acknowledged", &params));
+        Topic { revision, agreed: Some((id.clone(), agreed)) }
+    }
+
+    /// Opens the stream of a session for what belongs to no request, or reads on where `last_event` says that the
+    /// client lost one.
+    pub(super) fn listen(
+        &self,
+        visitor: &Visitor,
+        session: &str,
+        last_event: Option<&str>,
+        mut trail: Trail,
+    ) -> Outgoing {
+        let refuse = |trail: Trail, refusal: Refusal| {
+            trail.refuse(refusal.code());
+            Outgoing::Refused(refusal)
+        };
+        let found = self.sessions.find(session, visitor.caller.agent_id(), self.parts.clock.now());
+        let Some((session, revision)) =
+            found.ok().and_then(|session| Some((session.clone(), session.revision()?)))
+        else {
+            return refuse(trail, Refusal::NoSession);
+        };
+        trail.asks(revision, "stream");
+        match last_event {
+            Some(last) => match session.resume(last) {
+                Some(reader) => {
+                    trail.close("ok", 0);
+                    Outgoing::Stream(reader)
+                }
+                None => refuse(trail, Refusal::Unresumable),
+            },
+            None => match session.listen() {
+                Some((stream, reader)) => {
+                    self.stay(visitor, stream, reader, Topic { revision, agreed: None }, trail)
+                }
+                None => refuse(trail, Refusal::StreamTaken),
+            },
+        }
+    }
+
+    /// A stream that ends only when somebody leaves: the client, its agent, its token, this server.
+    pub(super) fn stay(
+        &self,
+        visitor: &Visitor,
+        stream: Arc<Stream>,
+        reader: EventReader,
+        topic: Topic,
+        trail: Trail,
+    ) -> Outgoing {
+        let most = self.limits.streams();
+        let watch = self.watches.open(visitor.caller.agent_id(), stream, most, topic);
+        match watch {
+            Ok(watch) => {
+                trail.close("ok", 0);
+                let left = visitor.until.map(|until| until - self.parts.clock.now_seconds());
+                let left = left.map(|left| Duration::from_secs(u64::try_from(left).unwrap_or(0)));
+                Outgoing::Stream(reader.holding(Box::new(watch)).staying(left))
+            }
+            Err(refusal) => {
+                trail.refuse(refusal.code());
+                Outgoing::Refused(refusal)
+            }
+        }
+    }
+
+    /// Ends a session at its client's wish.
+    pub(super) fn leave(&self, visitor: &Visitor, session: &str, mut trail: Trail) -> Outgoing {
+        let found = self.sessions.find(session, visitor.caller.agent_id(), self.parts.clock.now());
+        let Ok(session) = found else {
+            trail.refuse(Refusal::NoSession.code());
+            return Outgoing::Refused(Refusal::NoSession);
+        };
+        if let Some(revision) = session.revision() {
+            trail.asks(revision, "end");
+        }
+        self.sessions.end(&session);
+        trail.close("ok", 0);
+        Outgoing::Ended
+    }
+}

@@ -1,0 +1,410 @@
+//! What is said to a client while its request is worked on, and at its end: a bounded queue with one reader at a
+//! time, kept for a while where the client may ask for it again.
+//!
+//! Knows no transport: the edge frames what it reads here.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Whether all that is kept for readers who may come back leaves room for more.
+pub(super) fn may_keep() -> bool {
+    KEPT.load(Ordering::Relaxed) <= KEPT_BYTES
+}
+
+/// Events that wait before those that may be lost are.
+const ROOM: usize = 64;
+
+/// Bytes of all events together that are kept for readers who may come back.
+const KEPT_BYTES: usize = 64 << 20;
+
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// One thing said.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place, for a client that resumes; none where the stream cannot be resumed.
+    pub id: Option<String>,
+    /// How long a client that lost the stream waits before it resumes.
+    pub retry: Option<Duration>,
+    /// JSON, or nothing for an event that only tells its id.
+    pub data: Bytes,
+}
+
+struct Queued {
+    number: u64,
+    data: Bytes,
+    retry: Option<Duration>,
+    /// May be left out where too much waits.
+    lossy: bool,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Queued>,
+    next: u64,
+    ended: Option<Instant>,
+    /// Its reader is to leave, although more may come.
+    hung_up: bool,
+    reading: bool,
+    kept: usize,
+}
+
+/// The queue.
+pub(super) struct Stream {
+    /// Of a stream that can be resumed: its number within the session.
+    number: Option<u64>,
+    state: Mutex<State>,
+    changed: Notify,
+    said: Notify,
+}
+
+impl Stream {
+    /// A stream with a `number` keeps what it said, for a client that lost it and resumes.
+    pub fn new(number: Option<u64>) -> Arc<Self> {
+        let (state, changed, said) = Default::default();
+        Arc::new(Self { number, state, changed, said })
+    }
+
+    /// The same, and its first event says nothing but where the stream is.
+    pub fn primed(number: u64) -> Arc<Self> {
+        let stream = Self::new(Some(number));
+        stream.queue(Bytes::new(), false, None);
+        stream
+    }
+
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// Says something that must arrive.
+    pub fn say(&self, data: impl Into<Bytes>) {
+        self.push(data.into(), false);
+    }
+
+    /// Says something that may be lost to a slow reader.
+    pub fn mention(&self, data: impl Into<Bytes>) {
+        self.push(data.into(), true);
+    }
+
+    fn push(&self, data: Bytes, lossy: bool) {
+        self.queue(data, lossy, None);
+        self.said.notify_one();
+        self.changed.notify_one();
+    }
+
+    fn queue(&self, data: Bytes, lossy: bool, retry: Option<Duration>) {
+        let mut state = self.state.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        let kept = self.number.is_some();
+        if state.events.len() >= ROOM {
+            let oldest = state.events.iter().position(|event| event.lossy);
+            if let Some(gone) = oldest.and_then(|oldest| state.events.remove(oldest)) {
+                state.forget(gone.data.len(), kept);
+            }
+        }
+        let number = state.next;
+        state.next += 1;
+        if kept {
+            state.kept += data.len();
+            KEPT.fetch_add(data.len(), Ordering::Relaxed);
+        }
+        state.events.push_back(Queued { number, data, retry, lossy });
+    }
+
+    /// Nothing more will be said.
+    pub fn end(&self) {
+        self.state.lock().ended.get_or_insert_with(Instant::now);
+        self.changed.notify_one();
+    }
+
+    /// Sends the reader away when it has read what there is; it may resume, not before `retry`.
+    pub fn hang_up(&self, retry: Duration) {
+        self.queue(Bytes::new(), false, Some(retry));
+        self.state.lock().hung_up = true;
+        self.said.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// When it ended, if it has.
+    pub fn ended(&self) -> Option<Instant> {
+        self.state.lock().ended
+    }
+
+    /// Ends when the first thing has been said; for one who waits.
+    pub async fn spoken(&self) {
+        self.said.notified().await;
+    }
+
+    /// Whether another request may say something here.
+    pub fn has_room(&self) -> bool {
+        self.state.lock().events.len() < ROOM
+    }
+
+    /// Ends when [`Self::has_room`].
+    pub async fn room(&self) {
+        while !self.has_room() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn is_read(&self) -> bool {
+        self.state.lock().reading
+    }
+
+    /// Reads what comes after the event `after`, or all of it. A former reader, if one is left, reads no more.
+    pub fn read(self: &Arc<Self>, after: Option<u64>) -> EventReader {
+        let mut state = self.state.lock();
+        state.reading = true;
+        state.hung_up = false;
+        EventReader {
+            next: after.map_or(0, |after| after.saturating_add(1)),
+            stream: self.clone(),
+            goodbye: None,
+            stays: false,
+            until: None,
+            _guards: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    fn forget(&mut self, bytes: usize, kept: bool) {
+        if kept {
+            self.kept -= bytes;
+            KEPT.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(self.state.get_mut().kept, Ordering::Relaxed);
+    }
+}
+
+/// Who reads a stream, for one client. Dropping it says that the client is gone.
+pub struct EventReader {
+    stream: Arc<Stream>,
+    next: u64,
+    /// What is said last where the stream is ended from outside.
+    goodbye: Option<Bytes>,
+    stays: bool,
+    until: Option<tokio::time::Instant>,
+    _guards: Vec<Box<dyn Send + Sync>>,
+}
+
+impl EventReader {
+    /// Trips `token` when the client is gone before the end.
+    pub(super) fn tripping(self, token: CancellationToken) -> Self {
+        let guard: DropGuard = token.drop_guard();
+        self.holding(Box::new(guard))
+    }
+
+    /// Holds `guard` for as long as it is read.
+    pub(super) fn holding(mut self, guard: Box<dyn Send + Sync>) -> Self {
+        self._guards.push(guard);
+        self
+    }
+
+    /// Ends only when somebody leaves, or after `left`.
+    pub(super) fn staying(mut self, left: Option<Duration>) -> Self {
+        self.stays = true;
+        self.until = left.map(|left| tokio::time::Instant::now() + left);
+        self
+    }
+
+    /// Ends after `longest`, if not before.
+    pub(super) fn at_most(mut self, longest: Duration) -> Self {
+        let longest = tokio::time::Instant::now() + longest;
+        self.until = Some(self.until.map_or(longest, |until| until.min(longest)));
+        self
+    }
+
+    /// Says `goodbye` where [`Self::part`] ends it.
+    pub(super) fn with_goodbye(mut self, goodbye: Bytes) -> Self {
+        self.goodbye = Some(goodbye);
+        self
+    }
+
+    /// True for a stream that ends with an answer, false for one that ends only when somebody leaves.
+    pub fn will_end(&self) -> bool {
+        !self.stays
+    }
+
+    /// What is to be said where the server ends a stream that would not end by itself.
+    pub fn part(&mut self) -> Option<Event> {
+        self.goodbye.take().map(|data| Event { id: None, retry: None, data })
+    }
+
+    /// The next event; None at the end. Safe to drop and call again.
+    pub async fn next(&mut self) -> Option<Event> {
+        let until = self.until;
+        let ending = async move {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ending);
+        loop {
+            if let Some(event) = self.take()? {
+                return Some(event);
+            }
+            tokio::select! {
+                // A change since then has left its mark there.
+                () = self.stream.changed.notified() => {}
+                () = &mut ending => return self.part(),
+            }
+        }
+    }
+
+    /// `Some(None)`: nothing yet.
+    fn take(&mut self) -> Option<Option<Event>> {
+        let mut state = self.stream.state.lock();
+        let kept = self.stream.number.is_some();
+        let at = state.events.iter().position(|event| event.number >= self.next);
+        let Some(at) = at else {
+            return if state.ended.is_some() || state.hung_up { None } else { Some(None) };
+        };
+        let queued = if kept {
+            let event = state.events.get(at)?;
+            (event.number, event.data.clone(), event.retry)
+        } else {
+            let event = state.events.remove(at)?;
+            (event.number, event.data, event.retry)
+        };
+        let (number, data, retry) = queued;
+        self.next = number + 1;
+        let id = self.stream.number.map(|stream| format!("{stream}-{number}"));
+        Some(Some(Event { id, retry, data }))
+    }
+}
+
+impl fmt::Debug for EventReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventReader").field("next", &self.next).field("stays", &self.stays).finish()
+    }
+}
+
+impl Drop for EventReader {
+    fn drop(&mut self) {
+        self.stream.state.lock().reading = false;
+    }
+}
+
+/// A stream's number and an event's, as an event's id tells them.
+pub(super) fn place(id: &str) -> Option<(u64, u64)> {
+    let (stream, event) = id.split_once('-')?;
+    Some((stream.parse().ok()?, event.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn text(reader: &mut EventReader) -> Option<String> {
+        Some(String::from_utf8(reader.next().await?.data.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_everything_in_order_and_then_the_end() {
+        let stream = Stream::new(None);
+        let mut reader = stream.read(None);
+        stream.mention("a");
+        stream.say("b");
+        stream.end();
+        stream.say("too late");
+        assert_eq!(text(&mut reader).await.as_deref(), Some("a"));
+        assert_eq!(text(&mut reader).await.as_deref(), Some("b"));
+        assert_eq!(text(&mut reader).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_loses_what_may_be_lost_and_nothing_else() {
+        let stream = Stream::new(None);
+        stream.say("first");
+        for number in 0..1000 {
+            stream.mention(number.to_string());
+        }
+        stream.say("answer");
+        stream.end();
+        let mut reader = stream.read(None);
+        let mut all = Vec::new();
+        while let Some(event) = text(&mut reader).await {
+            all.push(event);
+        }
+        assert!(all.len() <= ROOM && all[1] != "0", "{all:?}");
+        assert_eq!((all[0].as_str(), all[all.len() - 2].as_str()), ("first", "999"));
+        assert_eq!(all.last().unwrap(), "answer");
+    }
+
+    #[tokio::test]
+    async fn a_kept_stream_is_read_again_from_any_place() {
+        let stream = Stream::new(Some(7));
+        for said in ["a", "b", "c"] {
+            stream.say(said);
+        }
+        let mut reader = stream.read(None);
+        let first = reader.next().await.unwrap();
+        assert_eq!(first.id.as_deref(), Some("7-0"));
+        drop(reader);
+        stream.end();
+        let mut again = stream.read(place("7-0").map(|(_, event)| event));
+        assert_eq!(text(&mut again).await.as_deref(), Some("b"));
+        assert_eq!(text(&mut again).await.as_deref(), Some("c"));
+        assert_eq!(text(&mut again).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_is_sent_away_reads_what_there_is_and_may_come_back() {
+        let stream = Stream::primed(1);
+        let mut reader = stream.read(None);
+        stream.hang_up(Duration::from_millis(500));
+        let first = reader.next().await.unwrap();
+        assert_eq!((first.id.as_deref(), first.data.len(), first.retry), (Some("1-0"), 0, None));
+        assert_eq!(reader.next().await.unwrap().retry, Some(Duration::from_millis(500)));
+        assert!(reader.next().await.is_none());
+        drop(reader);
+        let mut again = stream.read(Some(1));
+        stream.say("answer");
+        assert_eq!(text(&mut again).await.as_deref(), Some("answer"));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_trips_the_token() {
+        let stream = Stream::new(None);
+        let gone = CancellationToken::new();
+        let reader = stream.read(None).tripping(gone.clone());
+        assert!(stream.is_read() && !gone.is_cancelled());
+        drop(reader);
+        assert!(!stream.is_read() && gone.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_with_a_term_says_goodbye_when_it_is_over() {
+        let stream = Stream::new(None);
+        let left = Some(Duration::from_secs(5));
+        let mut reader = stream.read(None).with_goodbye("bye".into()).staying(left);
+        assert!(!reader.will_end());
+        assert_eq!(text(&mut reader).await.as_deref(), Some("bye"));
+        assert_eq!(text(&mut reader).await, None);
+    }
+
+    #[test]
+    fn an_event_id_names_stream_and_event() {
+        assert_eq!(place("3-17"), Some((3, 17)));
+        for broken in ["", "3", "-", "3-", "a-1", "1-2-3", "-1-2"] {
+            assert_eq!(place(broken), None, "{broken}");
+        }
+    }
+}
