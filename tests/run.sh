@@ -155,3 +155,5 @@ while [ "$round" -le "$rounds" ]; do
 done
 say 'tests/deploy/appliance.sh'
 tests/deploy/appliance.sh
+say 'tests/deploy/image.sh'
+tests/deploy/image.sh

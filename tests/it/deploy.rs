@@ -1,4 +1,5 @@
-//! What `deploy/` holds for containers: judged by the programs in `tests/deploy`, with this build's `sidegate check`.
+//! What `deploy/` holds for containers, and what the build is made of: judged by the programs in `tests/deploy`, with
+//! this build's `sidegate check`.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,4 +43,9 @@ async fn the_image_and_the_compose_file_are_confined() {
 #[tokio::test]
 async fn prometheus_scrapes_it_and_every_query_of_the_dashboard_returns_data() {
     judged("test_prometheus.py").await;
+}
+
+#[tokio::test]
+async fn the_dependencies_are_what_deny_toml_asks_for() {
+    judged("test_dependencies.py").await;
 }
