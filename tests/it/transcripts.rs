@@ -36,7 +36,7 @@ fn is_blessing() -> bool {
 
 /// Says every line, and leaves in it what came back.
 async fn said(mut lines: Vec<Line>) -> Vec<Line> {
-    let world = World::start().await;
+    let world = World::with("", "[sse]\nenabled = true").await;
     let mut client = Client::new(&world).await;
     for line in &mut lines {
         client.say(line).await;
@@ -80,6 +80,16 @@ fn every_revision_that_is_served_has_the_same_conversations() {
     let files =
         folder.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|is| is == "jsonl"));
     assert_eq!(files.count(), REVISIONS.len());
+}
+
+#[tokio::test]
+async fn the_revision_2024_11_05_is_spoken_as_written() {
+    is_spoken_as_written("2024-11-05").await;
+}
+
+#[tokio::test]
+async fn the_revision_2025_03_26_is_spoken_as_written() {
+    is_spoken_as_written("2025-03-26").await;
 }
 
 #[tokio::test]
