@@ -42,6 +42,7 @@ mod snippets;
 mod store;
 mod support;
 mod token_matrix;
+mod transcripts;
 mod upstream;
 mod whereami;
 mod whole_postgres;
