@@ -32,6 +32,7 @@ need setpriv util-linux
 need curl curl
 need chromium chromium
 need openssl openssl
+need zip zip
 install_lacking
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 && continue
@@ -107,8 +108,18 @@ else
     [ -d "$cache/debian-prometheus" ] || unpack prometheus "$cache/debian-prometheus"
     SIDEGATE_TEST_PROMETHEUS=$cache/debian-prometheus/usr/bin
 fi
+# What a client makes of a desktop extension.
+SIDEGATE_TEST_MCPB=$cache/mcpb-$(pinned "$deploy/mcpb/package-lock.json" "$deploy/mcpb/.npmrc")
+if [ ! -d "$SIDEGATE_TEST_MCPB" ]; then
+    say "Fetching the reference implementation of desktop extensions into $SIDEGATE_TEST_MCPB."
+    making=$(mktemp -d "$cache/making.XXXXXX")
+    cp "$deploy/mcpb/package.json" "$deploy/mcpb/package-lock.json" "$deploy/mcpb/.npmrc" "$making/"
+    (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
+    chmod 755 "$making"
+    mv -T "$making" "$SIDEGATE_TEST_MCPB" 2>/dev/null || rm -rf "$making"
+fi
 SIDEGATE_TEST_DEPLOY_PYTHON=$venv_deploy/bin/python
-export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON SIDEGATE_TEST_PROMETHEUS
+export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON SIDEGATE_TEST_PROMETHEUS SIDEGATE_TEST_MCPB
 
 SIDEGATE_TEST_CLIENTS=$clients
 # One of the platform packages of package.json; older npm installs it without a link in .bin.
