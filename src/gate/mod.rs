@@ -193,7 +193,14 @@ impl Gate {
             }
             Kind::Messages => {
                 let resource = (head.endpoint.resource, resource);
-                return self.post_message(&admitted, head.stream.as_deref(), resource, body, trail);
+                return self.post_message(
+                    &admitted,
+                    head.stream.as_deref(),
+                    resource,
+                    body,
+                    trail,
+                    wire.hold,
+                );
             }
         }
         let visitor = admitted.visitor(resource);
