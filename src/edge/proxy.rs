@@ -78,13 +78,14 @@ impl Proxy {
         if self.drain.refuses() {
             session.set_keepalive(None);
         }
-        match &outgoing {
-            Outgoing::Stream(stream) if !stream.will_end() => entered.streams(),
-            Outgoing::Opened { .. } => entered.streams(),
-            _ => {}
-        }
-        // Who is turned away takes no place while reading why: anybody could take them all.
-        let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
+        let places = match &outgoing {
+            // Who is turned away takes no place while reading why: anybody could take them all.
+            Outgoing::Refused(_) | Outgoing::Opened { .. } => false,
+            // A stream that stays is bounded by its agent's number, and must keep no call out.
+            Outgoing::Stream(stream) => stream.will_end(),
+            _ => true,
+        };
+        let _entered = places.then_some(entered);
         body::write(session, outgoing, reader.as_deref(), &self.drain).await
     }
 
