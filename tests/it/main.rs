@@ -1,7 +1,9 @@
 //! Sidegate as others see it: its rooms through their public doors, on real parts.
 
 mod admin;
+mod aliases;
 mod architecture;
+mod batches;
 mod binary;
 mod bound_tokens;
 mod calls;
@@ -13,6 +15,7 @@ mod conformance;
 mod connections;
 mod connections_held;
 mod credentials;
+mod deadlines;
 mod deploy;
 mod discovery;
 mod doctor;
@@ -20,6 +23,7 @@ mod drain;
 mod fuzz;
 mod generated;
 mod helpdesk;
+mod http_sse;
 mod idp;
 mod init;
 mod keys_contract;

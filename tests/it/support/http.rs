@@ -34,11 +34,13 @@ impl Answer {
 /// One message of the newest revision.
 pub fn modern(method: &str, params: Value) -> (Value, Vec<(&'static str, String)>) {
     let mut params = params;
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "the test", "version": "1"},
-    });
+    for (key, value) in [
+        ("protocolVersion", json!(REVISION)),
+        ("clientCapabilities", json!({})),
+        ("clientInfo", json!({"name": "the test", "version": "1"})),
+    ] {
+        params["_meta"][format!("io.modelcontextprotocol/{key}")] = value;
+    }
     let mut headers = vec![("mcp-protocol-version", REVISION.to_owned()), ("mcp-method", method.to_owned())];
     if let Some(name) = params["name"].as_str() {
         headers.push(("mcp-name", name.to_owned()));
