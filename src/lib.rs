@@ -6,7 +6,7 @@
 //!
 //! | floor | rooms | what they do |
 //! |---|---|---|
-//! | house | [`app`] [`cli`] [`config`] [`demo`] | put everything together, decide nothing about a request |
+//! | house | [`app`] [`cli`] [`config`] [`connect`] [`demo`] | put everything together, decide nothing about a request |
 //! | edge | [`edge`] | where bytes come in: pingora, the operators' listener |
 //! | gate | [`gate`] | the verbs: admit, answer, call, administer |
 //! | doors | [`psa`] [`idp`] [`audit`] | one trait and one table of kinds each; adapters are private |
@@ -39,6 +39,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod demo;
 pub mod edge;
 pub mod gate;

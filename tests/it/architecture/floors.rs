@@ -5,7 +5,7 @@ pub const WORDS: [&str; 3] = ["mcp", "tool", "identity"];
 pub const CELLAR: [&str; 2] = ["store", "outbound"];
 pub const DOORS: [&str; 3] = ["psa", "idp", "audit"];
 /// May know all rooms but `demo`, which only `cli` starts.
-pub const HOUSE: [&str; 5] = ["app", "cli", "config", "main", "lib"];
+pub const HOUSE: [&str; 6] = ["app", "cli", "config", "connect", "main", "lib"];
 /// May read the gathered configuration: `config` itself is a room of the house that nobody else imports.
 pub const KNOW_CONFIG: [&str; 4] = ["app", "cli", "main", "config"];
 
