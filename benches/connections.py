@@ -3,7 +3,8 @@
 `sidegate demo` is the PSA and the issuer; measured is a second process, `sidegate serve` on the demo's configuration.
   alone       a few callers, each with one connection, one tools/call after the other;
   held        the same, while half of --idle TLS connections rest in HTTP/1.1 and half in HTTP/2, each after one request,
-              and --slow more stay in the middle of a handshake, a header, a body or an answer, a byte a second.
+              and --slow more stay in the middle of a handshake, a header, a body or an answer, a byte a second;
+  streams     the same, while --streams event streams (subscriptions/listen) are open, each on a TLS connection.
 An idle connection counts as held when it answers a second request at the end. A slow one that Sidegate ends is opened
 anew. The load shares the CPUs with Sidegate: compare within one run. Python's standard library only.
 """
@@ -27,7 +28,7 @@ from urllib.parse import urlsplit
 # Nothing is left beside the sources.
 sys.dont_write_bytecode = True
 
-from peers import Holder, Idle1, Idle2, Target
+from peers import Holder, Idle1, Idle2, Stream1, Target
 from servers import Failed, Servers, cpu_us, free_ports, wait_for
 
 REVISION = "2026-07-28"
@@ -68,7 +69,8 @@ class Stage:
         own = {"SERVER__LISTEN": f"127.0.0.1:{self.port}", "OPS__LISTEN": f"127.0.0.1:{ops}", "LOG__FILTER": "warn",
                "STORE__URL": f"sqlite://{directory}/sidegate.db", "AUDIT__PATH": f"{directory}/audit.jsonl",
                # The agent's own bounds are not what is measured.
-               "LIMITS__CALLS_PER_MINUTE": "0", "LIMITS__CALLS_IN_FLIGHT": "0"}
+               "LIMITS__CALLS_PER_MINUTE": "0", "LIMITS__CALLS_IN_FLIGHT": "0", "LIMITS__STREAMS": "0",
+               "SERVER__MAX_CONNECTIONS": "20000"}
         os.environ.update({f"SIDEGATE__{key}": value for key, value in own.items()})
         sidegate = servers.start("sidegate", [binary, "serve", "--config", demo["config_file"]])
         wait_for(servers, "sidegate", sidegate, f"http://127.0.0.1:{ops}/readyz")
@@ -90,8 +92,19 @@ class Stage:
         lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", body]
         return "\r\n".join(lines).encode()
 
+    def listen(self):
+        """What opens a stream of changes."""
+        params = {"notifications": {"toolsListChanged": True}, "_meta": META}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+        fields = {"host": f"localhost:{self.port}", **self.headers, "content-length": len(body)}
+        fields |= {"mcp-method": "subscriptions/listen"}
+        del fields["mcp-name"]
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", body]
+        return "\r\n".join(lines).encode()
+
     def target(self):
-        return Target("localhost", self.port, self.ca_file, f"/.well-known/oauth-protected-resource{self.path}", self.post)
+        metadata = f"/.well-known/oauth-protected-resource{self.path}"
+        return Target("localhost", self.port, self.ca_file, metadata, self.post, self.listen)
 
     def resident(self):
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
@@ -152,7 +165,7 @@ def drive(stage, pool, options):
     }
 
 
-def opened(stage, options, memory):
+def opened(stage, options, memory, streams=False):
     """All connections, and in `memory` what each of a kind has added to the process, in bytes."""
     holder = Holder(stage.target())
 
@@ -162,6 +175,10 @@ def opened(stage, options, memory):
         time.sleep(0.5)  # the last of them settle
         memory.setdefault(name, []).append((stage.resident() - before) / max(count, 1))
 
+    if streams:
+        measured("stream", options.streams, lambda: holder.open_idle(Stream1, options.streams))
+        holder.hold()
+        return holder
     half = options.idle // 2
     measured("http/1.1", half, lambda: holder.open_idle(Idle1, half))
     measured("h2", options.idle - half, lambda: holder.open_idle(Idle2, options.idle - half))
@@ -177,16 +194,21 @@ def measure(options, directory, servers):
     with fork.Pool(options.callers, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         stage = Stage(directory, servers, options.binary)
         drive(stage, pool, options)  # connections, caches and allocators warm up unmeasured
-        rounds, memory, lost, ended = {"alone": [], "held": []}, {}, [], {}
+        rounds, memory, lost, ended = {"alone": [], "held": [], "streams": []}, {}, [], {}
         for _ in range(options.rounds):
             rounds["alone"].append(drive(stage, pool, options))
             holder = opened(stage, options, memory)
             rounds["held"].append(drive(stage, pool, options))
             lost += holder.release()
             ended = {kind: ended.get(kind, 0) + count for kind, count in holder.ended.items()}
-    report = {"idle": options.idle, "slow": options.slow, "callers": options.callers, "rounds": options.rounds,
+            holder = opened(stage, options, memory, streams=True)
+            rounds["streams"].append(drive(stage, pool, options))
+            lost += holder.release()
+    report = {"idle": options.idle, "slow": options.slow, "open_streams": options.streams, "callers": options.callers, "rounds": options.rounds,
               "seconds": options.seconds, **{name: summarise(found) for name, found in rounds.items()}}
-    report["ratio"] = {key: round(report["held"][key] / report["alone"][key], 2) for key in ("rps", "p50_ms", "p99_ms", "cpu_us")}
+    for name in ("held", "streams"):
+        shares = {key: round(report[name][key] / report["alone"][key], 2) for key in ("rps", "p50_ms", "p99_ms", "cpu_us")}
+        report[name]["ratio"] = shares
     # Later rounds reuse what the first has taken.
     report["bytes_per_connection"] = {name: round(found[0]) for name, found in memory.items()}
     report |= {"idle_lost": len(lost), "lost_because": sorted(set(lost))[:3], "slow_ended": ended}
@@ -212,12 +234,13 @@ def summarise(rounds):
 def table(report):
     print(f"{'':34}{'calls/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us/call':>13}{'calls':>9}{'failed':>8}")
     held = f"{report['idle']:,} idle and {report['slow']:,} slow held"
-    for title, row in (("calls alone", report["alone"]), (held, report["held"])):
+    streams = f"{report['open_streams']:,} event streams open"
+    for title, row in (("calls alone", report["alone"]), (held, report["held"]), (streams, report["streams"])):
         print(f"{title:34}{row['rps']:>9,}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['cpu_us']:>13,}{row['calls']:>9,}{row['failed']:>8}")
-    ratio = report["ratio"]
-    print(f"{'ratio':34}{ratio['rps']:>8.2f}x{ratio['p50_ms']:>8.2f}x{ratio['p99_ms']:>8.2f}x{ratio['cpu_us']:>12.2f}x")
+        if ratio := row.get("ratio"):
+            print(f"{'  of alone':34}{ratio['rps']:>8.2f}x{ratio['p50_ms']:>8.2f}x{ratio['p99_ms']:>8.2f}x{ratio['cpu_us']:>12.2f}x")
     print("memory per connection: " + ", ".join(f"{name} {size / 1024:.0f} KiB" for name, size in report["bytes_per_connection"].items()))
-    print(f"idle connections lost: {report['idle_lost']}; slow ones ended by Sidegate and opened anew: "
+    print(f"idle connections and streams lost: {report['idle_lost']}; slow ones ended by Sidegate and opened anew: "
           + ", ".join(f"{kind} {count}" for kind, count in report["slow_ended"].items()))
     print(f"median of {report['rounds']} alternating rounds of {report['seconds']} s, {report['callers']} callers; "
           f"{os.cpu_count()} CPUs shared by load, Sidegate and the demo PSA")
@@ -232,6 +255,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=5, help="length of each measurement")
     parser.add_argument("--idle", type=int, default=2000, help="idle connections, half of them HTTP/2")
     parser.add_argument("--slow", type=int, default=200, help="slow connections of all kinds together")
+    parser.add_argument("--streams", type=int, default=2000, help="event streams")
     parser.add_argument("--callers", type=int, default=4)
     options = parser.parse_args()
     if options.lacks_binary:
@@ -256,7 +280,7 @@ def main():
         print(json.dumps(report))
     else:
         table(report)
-    return 1 if report["alone"]["failed"] + report["held"]["failed"] + report["idle_lost"] else 0
+    return 1 if report["idle_lost"] + sum(report[name]["failed"] for name in ("alone", "held", "streams")) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What idle and slow connections cost the calls beside them: latency, throughput and memory, side by side in one run.
+# What idle and slow connections, and open event streams, cost the calls beside them: latency, throughput and memory, side by side in one run.
 #
-#   benches/connections.sh [--binary FILE] [--json] [--rounds N] [--seconds S] [--idle N] [--slow N] [--callers N]
+#   benches/connections.sh [--binary FILE] [--json] [--rounds N] [--seconds S] [--idle N] [--slow N] [--streams N] [--callers N]
 #
 # Uses --binary, or SIDEGATE_BINARY, or builds with `cargo build --release --locked`. Loopback only; a minute or two when
 # there is a binary; stops what it started. Needs python3 (installed on Debian where allowed).

@@ -23,8 +23,8 @@ def frame(kind, flags=0, stream=0, payload=b""):
 class Target:
     """Where to connect, and what to say there."""
 
-    def __init__(self, host, port, ca_file, path, post):
-        self.host, self.port, self.path, self.post = host, port, path, post
+    def __init__(self, host, port, ca_file, path, post, listen):
+        self.host, self.port, self.path, self.post, self.listen = host, port, path, post, listen
         self.authority = f"{host}:{port}"
         self.contexts = {}
         for protocol in ("http/1.1", "h2"):
@@ -126,6 +126,34 @@ class Idle2:
 
     def wake(self):
         self.frames()
+
+
+class Stream1:
+    """An event stream over HTTP/1.1 that nobody ends: its first event has come, and after it only comments do."""
+
+    def __init__(self, target):
+        self.socket = target.tls("http/1.1")
+        self.socket.sendall(target.listen())
+        got = b""
+        while b"data: " not in got:
+            some = self.socket.recv(65536)
+            if not some:
+                raise OSError(f"no stream: {got[:80]!r}")
+            got += some
+        if not got.startswith(b"HTTP/1.1 200 "):
+            raise OSError(f"answered {got[:40]!r}")
+
+    def ask(self):
+        """Still open: there is nothing to read, or comments."""
+        self.socket.settimeout(0)
+        try:
+            self.wake()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+
+    def wake(self):
+        if not self.socket.recv(65536):
+            raise OSError("closed")
 
 
 class Slow:

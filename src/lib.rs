@@ -19,15 +19,15 @@
 //! 1. [`edge`] copies the head of the request out of pingora's session: [`gate::Head`].
 //! 2. [`gate::Gate::admit`] checks Host and Origin, then the bearer: verified claims, from a cache
 //!    by the token's hash or afresh, become a [`identity::trust::Caller`] by today's agent table.
-//! 3. [`gate::Gate::answer`] decodes the body: [`mcp::revision::decode`] finds the revision and the
-//!    [`mcp::message::Ask`].
+//! 3. [`gate::Gate::answer`] hands the body to the [`gate::Desk`]: [`mcp::revision::decode`] finds the revision
+//!    and the [`mcp::message::Ask`]; a session, where there is one, says what was agreed on before.
 //! 4. The tool plans the call on a catalogue entry, and [`tool::rewrite::bind`] makes the
 //!    [`tool::rewrite::Bound`] request: method fixed by the entry, every value checked.
 //! 5. [`policy::decide`] alone turns it into a [`policy::Permit`], which owns it.
 //! 6. The intent of anything but a read is on disk before the PSA is called: no record, no action.
 //! 7. The agent's own short-lived key is at hand or minted once; [`psa::Psa::send`] consumes the permit.
 //! 8. The response is shaped into a tool result, the record is closed, the answer is encoded in
-//!    the client's revision.
+//!    the client's revision: one document, or the end of a stream that told of progress before.
 //!
 //! # Adding things
 //! One new file, one `mod` line and one table row beside each other:

@@ -32,6 +32,7 @@ need setpriv util-linux
 need curl curl
 need chromium chromium
 need openssl openssl
+need zip zip
 install_lacking
 for part in fmt clippy; do
     cargo "$part" --version >/dev/null 2>&1 && continue
@@ -46,28 +47,48 @@ cache=${SIDEGATE_TEST_CACHE:-$clients/.cache}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
-packages_at=$cache/npm-$(pinned "$clients/package-lock.json" "$clients/.npmrc")
-if [ ! -d "$packages_at" ]; then
-    say "Fetching the JavaScript clients into $packages_at."
-    making=$(mktemp -d "$cache/making.XXXXXX")
-    cp "$clients/package.json" "$clients/package-lock.json" "$clients/.npmrc" "$making/"
-    (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
-    chmod 755 "$making"
-    mv -T "$making" "$packages_at" 2>/dev/null || rm -rf "$making"
-fi
-[ -L "$clients/node_modules" ] || rm -rf "$clients/node_modules"
-ln -sfn "$packages_at/node_modules" "$clients/node_modules"
+# npm_packages DIRECTORY NAME: fetches what DIRECTORY/package-lock.json pins and links it there as node_modules.
+npm_packages() {
+    fetched=$cache/$2-$(pinned "$1/package-lock.json" "$1/.npmrc")
+    if [ ! -d "$fetched" ]; then
+        say "Fetching JavaScript packages into $fetched."
+        making=$(mktemp -d "$cache/making.XXXXXX")
+        cp "$1/package.json" "$1/package-lock.json" "$1/.npmrc" "$making/"
+        (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
+        chmod 755 "$making"
+        mv -T "$making" "$fetched" 2>/dev/null || rm -rf "$making"
+    fi
+    [ -L "$1/node_modules" ] || rm -rf "$1/node_modules"
+    ln -sfn "$fetched/node_modules" "$1/node_modules"
+}
+npm_packages "$clients/inspector" inspector
+npm_packages "$clients" npm
+packages_at=$fetched
 
-# A virtual environment also hangs on the interpreter that made it.
-venv=$cache/python-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$clients/requirements.txt" "$clients/helpdesk/requirements.txt")
-if [ ! -e "$venv/complete" ]; then
+# python_packages REQUIREMENTS...: makes an environment of its own for what the files ask for. It also hangs on the
+# interpreter that made it.
+python_packages() {
+    venv=$cache/python-$("$python" -c 'import platform; print(platform.python_version())')-$(pinned "$@")
+    [ ! -e "$venv/complete" ] || return 0
     say "Making the Python environment $venv."
     # A virtual environment knows its own path, so it is made in place and marked when it is whole.
     "$python" -m venv --clear "$venv" >&2
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-        -r "$clients/requirements.txt" -r "$clients/helpdesk/requirements.txt" >&2
+    for file; do
+        set -- "$@" -r "$file"
+        shift
+    done
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" >&2
     touch "$venv/complete"
-fi
+}
+python_packages "$clients/requirements-v1.txt"
+SIDEGATE_TEST_PYTHON_V1=$venv/bin/python
+python_packages "$clients/requirements.txt" "$clients/helpdesk/requirements.txt"
+SIDEGATE_TEST_PYTHON=$venv/bin/python
+
+# The Rust client is a program as well, built beside Sidegate from a lock file of its own.
+target=${CARGO_TARGET_DIR:-$root/target}
+cargo build --quiet --locked --manifest-path "$clients/rmcp/Cargo.toml" --target-dir "$target"
+SIDEGATE_TEST_RMCP=$target/debug/sidegate-test-rmcp
 
 # What judges deploy/: helm, kubectl, the schemas of Kubernetes and of Compose, a linter for the Dockerfile, Prometheus.
 deploy=$root/tests/deploy
@@ -107,15 +128,25 @@ else
     [ -d "$cache/debian-prometheus" ] || unpack prometheus "$cache/debian-prometheus"
     SIDEGATE_TEST_PROMETHEUS=$cache/debian-prometheus/usr/bin
 fi
+# What a client makes of a desktop extension.
+SIDEGATE_TEST_MCPB=$cache/mcpb-$(pinned "$deploy/mcpb/package-lock.json" "$deploy/mcpb/.npmrc")
+if [ ! -d "$SIDEGATE_TEST_MCPB" ]; then
+    say "Fetching the reference implementation of desktop extensions into $SIDEGATE_TEST_MCPB."
+    making=$(mktemp -d "$cache/making.XXXXXX")
+    cp "$deploy/mcpb/package.json" "$deploy/mcpb/package-lock.json" "$deploy/mcpb/.npmrc" "$making/"
+    (cd "$making" && npm ci --no-fund --no-audit --ignore-scripts </dev/null >&2)
+    chmod 755 "$making"
+    mv -T "$making" "$SIDEGATE_TEST_MCPB" 2>/dev/null || rm -rf "$making"
+fi
 SIDEGATE_TEST_DEPLOY_PYTHON=$venv_deploy/bin/python
-export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON SIDEGATE_TEST_PROMETHEUS
+export SIDEGATE_TEST_KUBE_TOOLS SIDEGATE_TEST_DEPLOY_PYTHON SIDEGATE_TEST_PROMETHEUS SIDEGATE_TEST_MCPB
 
 SIDEGATE_TEST_CLIENTS=$clients
 # One of the platform packages of package.json; older npm installs it without a link in .bin.
 for SIDEGATE_TEST_NODE in "$packages_at"/node_modules/node-linux-*/bin/node; do :; done
-SIDEGATE_TEST_PYTHON=$venv/bin/python
 SIDEGATE_TEST_CHROMIUM=$(command -v chromium)
-export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON SIDEGATE_TEST_CHROMIUM
+export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON SIDEGATE_TEST_PYTHON_V1 SIDEGATE_TEST_RMCP
+export SIDEGATE_TEST_CHROMIUM
 "$SIDEGATE_TEST_NODE" --version >/dev/null 2>&1 || die "the Node 22 of tests/clients does not run on this machine ($(uname -sm))."
 
 rounds=${SIDEGATE_TEST_ROUNDS:-1}
@@ -124,6 +155,7 @@ if [ $# -gt 0 ]; then
 fi
 say 'cargo fmt --check'
 cargo fmt --check
+cargo fmt --check --manifest-path "$clients/rmcp/Cargo.toml"
 say 'cargo clippy --all-targets --locked -- -D warnings'
 cargo clippy --all-targets --locked -- -D warnings
 round=1
@@ -132,5 +164,11 @@ while [ "$round" -le "$rounds" ]; do
     cargo test --locked
     round=$((round + 1))
 done
+say 'tests/conformance.sh'
+cargo clippy --lib --tests --features conformance --locked -- -D warnings
+cargo test --locked --lib --features conformance fixtures::
+tests/conformance.sh
 say 'tests/deploy/appliance.sh'
 tests/deploy/appliance.sh
+say 'tests/deploy/image.sh'
+tests/deploy/image.sh

@@ -26,8 +26,8 @@ use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
-    Authenticator, Catalogue, CatalogueParts, Credentials, Desk, DeskParts, DeskTerms, Doorway, Gate, Roster,
-    SseTerms, Standing, StoreShelf, Terms,
+    Authenticator, Catalogue, CatalogueParts, Credentials, Desk, DeskParts, DeskTerms, Doorway, Extra, Gate,
+    Roster, SseTerms, Standing, StoreShelf, Terms,
 };
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
@@ -62,6 +62,15 @@ pub struct AppError(pub String);
 
 fn failed(error: impl ToString) -> AppError {
     AppError(error.to_string())
+}
+
+/// What is offered beyond the tools: nothing, except in the build for the protocol's conformance suite.
+fn beyond() -> Option<Arc<dyn Extra>> {
+    #[cfg(feature = "conformance")]
+    let beyond: Option<Arc<dyn Extra>> = Some(Arc::new(crate::gate::Fixtures));
+    #[cfg(not(feature = "conformance"))]
+    let beyond = None;
+    beyond
 }
 
 /// Listeners, bound and not yet served.
@@ -237,7 +246,7 @@ impl App {
             audit: audit.clone(),
             metrics: metrics.clone(),
             clock,
-            extra: None,
+            extra: beyond(),
         };
         let Terms { doorway, desk, sse } = terms(&config, &sockets.door.addresses());
         let gate = Arc::new(Gate::new(Desk::new(parts, desk), authenticator, doorway, sse));

@@ -1,5 +1,7 @@
 //! `sidegate connect`: MCP over standard input and output. Nothing but the protocol goes to standard output.
 
+pub mod snippets;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,8 +2,9 @@
 
 mod agent;
 mod check;
-mod connect;
+pub mod connect;
 mod demo;
+mod doctor;
 mod idp;
 mod init;
 mod keys;
@@ -60,6 +61,8 @@ enum Command {
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Do what MCP clients do against any server, and say which step fails for whom and what to change.
+    Doctor(doctor::DoctorArguments),
     /// Ask the server that runs here whether it is ready; for containers without a shell.
     Health(local::HealthArguments),
     /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
@@ -82,6 +85,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Idp(command) => idp::run(config, command).await,
         Command::Token(command) => token::run(config, command).await,
         Command::Keys(command) => keys::run(config, command).await,
+        Command::Doctor(arguments) => return doctor::run(arguments).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };

@@ -78,13 +78,14 @@ impl Proxy {
         if self.drain.refuses() {
             session.set_keepalive(None);
         }
-        match &outgoing {
-            Outgoing::Stream(stream) if !stream.will_end() => entered.streams(),
-            Outgoing::Opened { .. } => entered.streams(),
-            _ => {}
-        }
-        // Who is turned away takes no place while reading why: anybody could take them all.
-        let _entered = (!matches!(outgoing, Outgoing::Refused(_))).then_some(entered);
+        let places = match &outgoing {
+            // Who is turned away takes no place while reading why: anybody could take them all.
+            Outgoing::Refused(_) | Outgoing::Opened { .. } => false,
+            // A stream that stays is bounded by its agent's number, and must keep no call out.
+            Outgoing::Stream(stream) => stream.will_end(),
+            _ => true,
+        };
+        let _entered = places.then_some(entered);
         body::write(session, outgoing, reader.as_deref(), &self.drain).await
     }
 
@@ -398,7 +399,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         // `100 Continue` is no answer yet.
         let answered = session.response_written().is_some_and(|answer| !is_interim(answer.status));
-        let failure = Failure::of(error).filter(|_| !answered);
+        let failure = Failure::of(error, owes_body(session)).filter(|_| !answered);
         if context.passage.is_some() && *error.esource() != ErrorSource::Downstream {
             tracing::warn!(
                 error = error.etype().as_str(),
@@ -419,6 +420,13 @@ impl ProxyHttp for Proxy {
             self.gate.passed(passage.status, false);
         }
     }
+}
+
+/// Whether the client has announced a body, may send it, and has not sent all of it.
+fn owes_body(session: &mut Session) -> bool {
+    // Who expects to be told to go on waits for the PSA as well.
+    let waits = session.req_header().headers.contains_key(http::header::EXPECT);
+    !waits && !session.is_upgrade_req() && !session.as_downstream_mut().is_body_done()
 }
 
 async fn nothing(session: &mut Session) -> pingora::Result<()> {

@@ -116,6 +116,11 @@ pub(super) enum Done {
 }
 
 impl Done {
+    /// Whether it is an answer that may as well be streamed.
+    pub(super) fn is_good(&self) -> bool {
+        matches!(self, Self::Answer { status: 200, .. })
+    }
+
     /// The answer as a message, for a line that has no statuses.
     pub(super) fn message(self) -> Option<Vec<u8>> {
         match self {
@@ -308,14 +313,6 @@ impl Desk {
         trail.caller(&visitor.caller);
         trail
     }
-}
-
-/// The last words on a stream.
-pub(super) fn finish(stream: &Stream, done: Done) {
-    if let Some(message) = done.message() {
-        stream.say(message);
-    }
-    stream.end();
 }
 
 /// Puts a message that cannot be served on record, and says its answer.

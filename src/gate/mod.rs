@@ -12,6 +12,8 @@ mod desk;
 mod doorway;
 mod events;
 mod extra;
+#[cfg(feature = "conformance")]
+mod fixtures;
 mod limits;
 mod line;
 mod message;
@@ -40,6 +42,8 @@ pub use desk::{Desk, DeskParts, DeskTerms};
 pub use doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES};
 pub use events::{SseConfig, SseTerms};
 pub use extra::{Extra, Talk, Visit};
+#[cfg(feature = "conformance")]
+pub use fixtures::Fixtures;
 pub use limits::LimitsConfig;
 pub use line::Line;
 pub use post::{Post, Wire};

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Desk, Done, Job, finish, introduced, notice, turned_down};
+use super::desk::{Desk, Done, Job, introduced, notice, turned_down};
 use super::session::{Agreed, Session};
 use super::stream::{EventReader, Stream};
 use super::trail::Trail;
@@ -122,11 +122,6 @@ impl Desk {
             trail.close("ok", 0);
             return Outgoing::Accepted;
         };
-        let (started, talks) = (post.started, self.talks(&ask));
-        let gone = match revision.on_disconnect {
-            OnDisconnect::Cancel => wire.gone,
-            OnDisconnect::Detach => CancellationToken::new(),
-        };
         if let Ask::Listen { wanted } = ask {
             return self.hear(&visitor, revision, &id, wanted, post.takes_streams, trail);
         }
@@ -138,65 +133,59 @@ impl Desk {
             trail.close("ok", body.len());
             return Outgoing::Answer { status: 200, body, session: Some(sealed) };
         }
-        let open = || match &session {
-            Some(session) => session.stream(revision),
-            None => Stream::new(None),
+        let gone = match revision.on_disconnect {
+            OnDisconnect::Cancel => wire.gone,
+            OnDisconnect::Detach => CancellationToken::new(),
         };
-        let stream = (talks && post.takes_streams).then(open);
-        let trip = gone.clone();
-        let job = Job {
-            visitor,
-            revision,
-            id,
-            ask,
-            session: session.clone(),
-            stream: stream.clone(),
-            gone,
-            started,
-            trail,
-        };
+        let stream = (post.takes_streams && self.talks(&ask)).then(|| stream_for(revision, session.as_ref()));
+        let started = post.started;
+        let job = Job { visitor, revision, id, ask, session, stream, gone, started, trail };
+        self.run(job, post, wire.hold).await
+    }
+
+    /// Works on a request. Its answer is one document, unless something is said before it or it takes long.
+    async fn run(self: &Arc<Self>, job: Job, post: &Post<'_>, hold: Arc<dyn Send + Sync>) -> Outgoing {
+        let (revision, gone) = (job.revision, job.gone.clone());
+        let (session, stream) = (job.session.clone(), job.stream.clone());
         let mut work = Box::pin(self.clone().work(job));
-        if post.takes_streams {
-            let spoken = async {
-                match &stream {
-                    Some(stream) => stream.spoken().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let done = tokio::select! {
-                biased;
-                done = &mut work => Some(done),
-                () = spoken => None,
-                () = tokio::time::sleep(STREAM_AFTER) => None,
-            };
-            let streamed = match done {
-                Some(Done::Answer { status: 200, body, .. }) if !post.takes_json => {
-                    Err(Done::Answer { status: 200, body, session: None })
-                }
-                Some(done) => {
-                    if let (Some(session), Some(stream)) = (&session, &stream) {
-                        session.forget(stream);
-                    }
-                    return done.into();
-                }
-                None => Ok(work),
-            };
-            let stream = stream.unwrap_or_else(open);
-            let reader = stream.read(None);
-            let hold = wire.hold;
-            match streamed {
-                Err(done) => finish(&stream, done),
-                Ok(work) => drop(tokio::spawn(async move {
-                    finish(&stream, work.await);
-                    drop(hold);
-                })),
-            }
-            return Outgoing::Stream(match revision.on_disconnect {
-                OnDisconnect::Cancel => reader.tripping(trip),
-                OnDisconnect::Detach => reader,
-            });
+        if !post.takes_streams {
+            return work.await.into();
         }
-        work.await.into()
+        let spoken = async {
+            match &stream {
+                Some(stream) => stream.spoken().await,
+                None => std::future::pending().await,
+            }
+        };
+        let done = tokio::select! {
+            biased;
+            done = &mut work => Some(done),
+            () = spoken => None,
+            () = tokio::time::sleep(STREAM_AFTER) => None,
+        };
+        let done = match done {
+            Some(done) if post.takes_json || !done.is_good() => {
+                if let (Some(session), Some(stream)) = (&session, &stream) {
+                    session.forget(stream);
+                }
+                return done.into();
+            }
+            done => done,
+        };
+        let stream = stream.unwrap_or_else(|| stream_for(revision, session.as_ref()));
+        let reader = stream.read(None);
+        let ending = Ending(stream);
+        match done {
+            Some(done) => ending.say(done),
+            None => drop(tokio::spawn(async move {
+                ending.say(work.await);
+                drop(hold);
+            })),
+        }
+        Outgoing::Stream(match revision.on_disconnect {
+            OnDisconnect::Cancel => reader.tripping(gone),
+            OnDisconnect::Detach => reader,
+        })
     }
 
     /// The answers of a batch in its order, as one array; None where nothing is to be answered.
@@ -357,5 +346,27 @@ impl Desk {
         self.sessions.end(&session);
         trail.close("ok", 0);
         Outgoing::Ended
+    }
+}
+
+/// Where something is said before an answer: kept where the client can come back for it.
+fn stream_for(revision: &Revision, session: Option<&Arc<Session>>) -> Arc<Stream> {
+    session.map_or_else(|| Stream::new(None), |session| session.stream(revision))
+}
+
+/// Ends a stream whatever becomes of the work: its reader must not wait for ever.
+struct Ending(Arc<Stream>);
+
+impl Ending {
+    fn say(&self, done: Done) {
+        if let Some(message) = done.message() {
+            self.0.say(message);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }

@@ -20,8 +20,11 @@ use crate::tool::effect::Effect;
 /// The oldest look at the store that a call may rely on.
 pub const MAX_STALENESS: Duration = Duration::from_millis(200);
 
-/// How long the store may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the store may take to answer. A machine that is short of CPU needs more than a moment to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How old the last look may be where this server calls itself ready.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// How often the store is looked at when nobody calls.
 const PACE: Duration = Duration::from_millis(100);
@@ -110,7 +113,7 @@ impl Roster {
 
     /// True where the store was read within the last seconds.
     pub fn is_fresh(&self) -> bool {
-        self.looked.lock().elapsed() < PATIENCE * 3
+        self.looked.lock().elapsed() < FRESH
     }
 
     /// Told of every change.
@@ -152,7 +155,12 @@ impl Roster {
     }
 
     async fn follow_once(&self) -> Result<(), StoreError> {
+        let came = Instant::now();
         let mut last = self.read.lock().await;
+        // Whoever asked since then asked for all who wait: a crowd needs one look and not one each.
+        if *self.looked.lock() >= came {
+            return Ok(());
+        }
         let asked = Instant::now();
         let version = self.store.version().await?;
         if version != last.version {
@@ -219,4 +227,37 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
         active,
         known_issuers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::StoreConfig;
+
+    #[tokio::test]
+    async fn a_crowd_that_waits_for_a_look_asks_nothing_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig { url: format!("sqlite://{}/sidegate.db", folder.path().display()) };
+        let store = Store::open(&config, Clock::System).await.unwrap();
+        let roster = Roster::open(store.clone(), "acme", Effect::Read).await.unwrap();
+        let looking = roster.read.lock().await;
+        let crowd: Vec<_> = (0..20).map(|_| tokio::spawn(roster.clone().waits())).collect();
+        tokio::task::yield_now().await;
+        // From here on a look that asks would fail: there is something new, and no way to read it.
+        Store::open(&config, Clock::System).await.unwrap().ensure_tenant("other", "Other").await.unwrap();
+        store.close().await;
+        *roster.looked.lock() = Instant::now();
+        drop(looking);
+        for waited in crowd {
+            assert!(waited.await.unwrap());
+        }
+        assert!(!roster.waits().await, "who comes later asks");
+    }
+
+    impl Roster {
+        async fn waits(self: Arc<Self>) -> bool {
+            self.reread().await.is_ok()
+        }
+    }
 }

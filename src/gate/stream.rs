@@ -165,7 +165,8 @@ impl Stream {
     pub fn read(self: &Arc<Self>, after: Option<u64>) -> EventReader {
         let mut state = self.state.lock();
         state.reading = true;
-        state.hung_up = false;
+        // Only who comes back was sent away; it may have happened before the first reader began.
+        state.hung_up &= after.is_none();
         EventReader {
             next: after.map_or(0, |after| after.saturating_add(1)),
             stream: self.clone(),
@@ -368,8 +369,8 @@ mod tests {
     #[tokio::test]
     async fn who_is_sent_away_reads_what_there_is_and_may_come_back() {
         let stream = Stream::primed(1);
-        let mut reader = stream.read(None);
         stream.hang_up(Duration::from_millis(500));
+        let mut reader = stream.read(None);
         let first = reader.next().await.unwrap();
         assert_eq!((first.id.as_deref(), first.data.len(), first.retry), (Some("1-0"), 0, None));
         assert_eq!(reader.next().await.unwrap().retry, Some(Duration::from_millis(500)));

@@ -21,6 +21,9 @@ pub enum Fault {
     /// The method is served, its parameters are wrong; also an unknown tool and an unknown cursor.
     #[error("invalid params: {0}")]
     InvalidParams(String),
+    /// There is no such resource. The code is that of [`Fault::InvalidParams`]; the answer's `data` repeats the URI.
+    #[error("resource not found; see data.uri")]
+    UnknownResource { uri: String },
     /// The metadata that each request must carry is missing or malformed. The code is that of
     /// [`Fault::InvalidParams`]; the HTTP status is not.
     #[error("invalid params: {0}")]
@@ -46,7 +49,7 @@ impl Fault {
             Self::Parse(_) => -32700,
             Self::InvalidRequest(_) => -32600,
             Self::MethodNotFound(_) => -32601,
-            Self::InvalidParams(_) | Self::InvalidEnvelope(_) => -32602,
+            Self::InvalidParams(_) | Self::UnknownResource { .. } | Self::InvalidEnvelope(_) => -32602,
             Self::Internal => -32603,
             Self::HeaderMismatch(_) => -32020,
             Self::MissingCapability { .. } => -32021,
@@ -61,6 +64,7 @@ impl Fault {
             Self::InvalidRequest(_) => "invalid_request",
             Self::MethodNotFound(_) => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
+            Self::UnknownResource { .. } => "unknown_resource",
             Self::InvalidEnvelope(_) => "invalid_envelope",
             Self::HeaderMismatch(_) => "header_mismatch",
             Self::UnsupportedVersion { .. } => "unsupported_version",

@@ -29,12 +29,14 @@ pub fn event(name: Option<&str>, id: Option<&str>, retry_ms: Option<u64>, data: 
     if let Some(retry) = retry_ms {
         line(b"retry", retry.to_string().as_bytes());
     }
-    // Of the line ends that a reader knows, CRLF is one.
-    for part in data.split(|byte| *byte == b'\n') {
-        for part in part.strip_suffix(b"\r").unwrap_or(part).split(|byte| *byte == b'\r') {
-            line(b"data", part);
-        }
+    let mut rest = data;
+    while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+        let (part, more) = rest.split_at(end);
+        line(b"data", part);
+        // Of the line ends that a reader knows, CRLF is one.
+        rest = more.strip_prefix(b"\r\n").unwrap_or(more.get(1..).unwrap_or_default());
     }
+    line(b"data", rest);
     frame.push(b'\n');
     frame
 }
@@ -60,6 +62,7 @@ mod tests {
             text(message(None, None, b"a\nid: 9\r\nb\rc")),
             "data: a\ndata: id: 9\ndata: b\ndata: c\n\n"
         );
+        assert_eq!(text(message(None, None, b"a\r")), "data: a\ndata: \n\n");
         assert_eq!(text(message(Some("1\nretry: 0"), None, b"a")), "data: a\n\n");
     }
 }

@@ -248,6 +248,31 @@ impl Outbound {
         deadline: Duration,
         arrival: Option<&Arrival>,
     ) -> Result<Response<Bytes>, OutboundError> {
+        let call = async {
+            let (head, body) = self.answer(request).await?.into_parts();
+            if let Some(arrival) = arrival {
+                arrival.status.store(head.status.as_u16(), Ordering::Relaxed);
+            }
+            let body = read(&head, body, self.limits.body, arrival).await?;
+            Ok(Response::from_parts(head, body))
+        };
+        tokio::time::timeout(deadline, call).await.unwrap_or(Err(OutboundError::Deadline))
+    }
+
+    /// Sends `request` as [`Self::send`] does and hands over the body as it comes. The deadline ends
+    /// with the head: how long to wait for each piece is the caller's to say.
+    ///
+    /// # Errors
+    /// As [`Self::send`], up to the answer's head.
+    pub async fn stream(&self, request: Request<Bytes>) -> Result<Response<Pieces>, OutboundError> {
+        let answer = tokio::time::timeout(self.limits.deadline, self.answer(request)).await;
+        let (head, body) = answer.unwrap_or(Err(OutboundError::Deadline))?.into_parts();
+        let pieces = Pieces { body, left: self.limits.body, status: head.status.as_u16() };
+        Ok(Response::from_parts(head, pieces))
+    }
+
+    /// The answer's head, and its body unread.
+    async fn answer(&self, request: Request<Bytes>) -> Result<Response<Incoming>, OutboundError> {
         let authority = request.uri().authority().ok_or(OutboundError::Invalid("its URL has no host"))?;
         if authority.as_str().contains('@') {
             return Err(OutboundError::Invalid("its URL must not contain a user name or password"));
@@ -257,26 +282,43 @@ impl Outbound {
                 "its URL must begin with https:// (or http:// where allowed)",
             ));
         }
-        let call = async {
-            let mut request = request.map(Full::new);
-            let connection = capture_connection(&mut request);
-            // Not across the wait: a guard of the swap's is for moments.
-            let answering = self.shared.pool.load().request(request);
-            let answer = answering.await.map_err(|error| OutboundError::of_client(&error))?;
-            let (mut head, body) = answer.into_parts();
-            let opened = head.extensions.remove::<Opened>();
-            if opened.is_some_and(|Opened(at)| at.elapsed() >= self.shared.oldest)
-                && let Some(connection) = connection.connection_metadata().as_ref()
-            {
-                connection.poison();
-            }
-            if let Some(arrival) = arrival {
-                arrival.status.store(head.status.as_u16(), Ordering::Relaxed);
-            }
-            let body = read(&head, body, self.limits.body, arrival).await?;
-            Ok(Response::from_parts(head, body))
-        };
-        tokio::time::timeout(deadline, call).await.unwrap_or(Err(OutboundError::Deadline))
+        let mut request = request.map(Full::new);
+        let connection = capture_connection(&mut request);
+        // Not across the wait: a guard of the swap's is for moments.
+        let answering = self.shared.pool.load().request(request);
+        let mut answer = answering.await.map_err(|error| OutboundError::of_client(&error))?;
+        let opened = answer.extensions_mut().remove::<Opened>();
+        if opened.is_some_and(|Opened(at)| at.elapsed() >= self.shared.oldest)
+            && let Some(connection) = connection.connection_metadata().as_ref()
+        {
+            connection.poison();
+        }
+        Ok(answer)
+    }
+}
+
+/// A body that is still coming; dropping it closes the connection.
+pub struct Pieces {
+    body: Incoming,
+    left: usize,
+    status: u16,
+}
+
+impl Pieces {
+    /// The next bytes, whenever they come; `None` at the end. Nothing is lost if the wait is given up.
+    ///
+    /// # Errors
+    /// [`OutboundError::Interrupted`], [`OutboundError::Malformed`], or [`OutboundError::TooLarge`]
+    /// where all pieces together are longer than [`Limits::body`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, OutboundError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|error| OutboundError::interrupted(&error))?;
+            let Ok(data) = frame.into_data() else { continue };
+            let left = self.left.checked_sub(data.len());
+            self.left = left.ok_or(OutboundError::TooLarge { status: self.status })?;
+            return Ok(Some(data));
+        }
+        Ok(None)
     }
 }
 

@@ -98,6 +98,48 @@ async fn a_server_that_never_answers_meets_the_deadline() {
 }
 
 #[tokio::test]
+async fn pieces_are_handed_over_as_they_come_and_count_together() {
+    let (more, wait) = tokio::sync::oneshot::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            .await
+            .unwrap();
+        let () = wait.await.unwrap();
+        let rest = format!("4\r\nnext\r\n3f8\r\n{}\r\n", "x".repeat(0x3f8));
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        // Held open: what is too large is told before the end.
+        let _ = stream.read(&mut [0; 1]).await;
+    });
+    let mut pieces = local().stream(ask(url)).await.unwrap().into_body();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "first");
+    let given_up = tokio::time::timeout(Duration::from_millis(50), pieces.next()).await;
+    assert!(given_up.is_err(), "{given_up:?}");
+    more.send(()).unwrap();
+    assert_eq!(pieces.next().await.unwrap().unwrap(), "next");
+    let end = loop {
+        match pieces.next().await {
+            Ok(Some(_)) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(end.unwrap_err(), OutboundError::TooLarge { status: 200 });
+}
+
+#[tokio::test]
+async fn a_stream_whose_head_does_not_come_meets_the_deadline() {
+    let address = serve(Router::new().route("/", get(std::future::pending::<String>))).await;
+    let limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
+    let client = Outbound::new(Guard::operator_chosen(), limits).unwrap();
+    let late = client.stream(ask(format!("http://{address}/"))).await.err();
+    assert_eq!(late, Some(OutboundError::Deadline));
+}
+
+#[tokio::test]
 async fn a_closed_port_was_certainly_not_sent_to() {
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = local().send(ask(format!("http://{address}/"))).await.unwrap_err();

@@ -171,9 +171,10 @@ impl Store {
 }
 
 /// What brings a database up to date, in order. A file that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "identity", include_str!("migrations/0001_identity.sql")),
     (2, "scopes", include_str!("migrations/0002_scopes.sql")),
+    (3, "call_timeout", include_str!("migrations/0003_call_timeout.sql")),
 ];
 
 fn migrator(files: &'static [(i64, &str, &str)]) -> Migrator {

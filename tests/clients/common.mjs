@@ -1,6 +1,7 @@
 // What every JavaScript client here shares: its configuration, the CA, the conversation with Sidegate and the
 // one-line result. It knows no SDK; the programs hand in a connected client.
 import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import tls from 'node:tls';
 
 /** Configuration: a JSON object as the first argument, or on stdin when there is none or it is "-". */
@@ -65,7 +66,7 @@ function describeBody(step, body) {
   }
 }
 
-const textOf = (result) =>
+export const textOf = (result) =>
   (result.content ?? [])
     .filter((part) => part.type === 'text')
     .map((part) => part.text)
@@ -112,6 +113,33 @@ export async function converse(client, config) {
     result.writeText = excerpt(textOf(wrote));
   }
   return result;
+}
+
+/** Whether the slow report is among what the PSA says it was asked for, as `wanted`, at the latest after ten seconds. */
+export async function slowReport(watch, wanted) {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const requests = await (await fetch(watch)).json();
+    if (requests.some((request) => request.path.startsWith('/api/v1/reports/slow') && wanted(request))) return true;
+    await pause(50);
+  }
+  return false;
+}
+
+export const begun = () => true;
+export const aborted = (request) => request.aborted === true;
+
+/**
+ * Begins a slow call and calls it off by the SDK's own means once the PSA has it; `call` is callTool with its options. The
+ * connection stays open until the PSA has seen the call end, so that it is not leaving that ends it. `cancel` of the
+ * configuration: {watch: where the PSA lists its requests, call: the arguments}.
+ */
+export async function cancelOne(call, { watch, call: slow }) {
+  const off = new AbortController();
+  const called = call({ name: 'call_api_endpoint', arguments: slow }, { signal: off.signal });
+  const ended = called.then(() => 'answered', () => 'rejected');
+  if (!(await slowReport(watch, begun))) return { ended: 'never begun', aborted: false };
+  off.abort();
+  return { ended: await ended, aborted: await slowReport(watch, aborted) };
 }
 
 /** What an error says, and what caused it: SDK errors and fetch's "fetch failed" hide the reason in `cause`. */

@@ -29,6 +29,7 @@ export function generation(sdk, mode = 'legacy') {
       // The first SDK's client keeps the revision to itself; its transport shows it.
       revision: (_client, transport) => transport.protocolVersion ?? null,
       bearer: (token) => ({ requestInit: { headers: { authorization: `Bearer ${token}` } } }),
+      call: (client) => (params, options) => client.callTool(params, undefined, options),
       ClientCredentials: ClientCredentialsV1,
       // It takes the code; the second also takes `iss` and checks it (RFC 9207).
       finish: (transport, callback) => transport.finishAuth(callback.get('code')),
@@ -43,6 +44,7 @@ export function generation(sdk, mode = 'legacy') {
     transport: (url, options) => new TransportV2(url, options),
     revision: (client) => client.getNegotiatedProtocolVersion() ?? null,
     bearer: (token) => ({ authProvider: { token: async () => token } }),
+    call: (client) => (params, options) => client.callTool(params, options),
     ClientCredentials: ClientCredentialsV2,
     finish: (transport, callback) => transport.finishAuth(callback),
   };

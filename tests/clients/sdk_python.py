@@ -1,16 +1,11 @@
-"""The official Python SDK against Sidegate: with a bearer token that is handed in, or with client credentials only.
+"""The second generation of the official Python SDK: with a bearer token that is handed in, or with client credentials only.
 
 Configuration (JSON, first argument or stdin): {mcp_url, token | client_id + client_secret, mode?: "auto" (default) |
-"legacy" | "modern", issuer?, ca_file?, query?, read?, write?}. Without ca_file the system's roots and SSL_CERT_FILE
+"legacy" | "modern", issuer?, ca_file?, query?, read?, write?, cancel?}. Without ca_file the system's roots and SSL_CERT_FILE
 decide. Prints one JSON line; exit code 0, or 1 with `error` in it, or 2 for a bad configuration.
 """
 
-import asyncio
-import json
-import ssl
-import sys
-from urllib.parse import parse_qs
-
+import anyio
 import httpx2
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from mcp.client.client import Client
@@ -18,8 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import Implementation
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-READ = {"entryId": "get-_api_v1_tickets", "query": {"limit": 2}}
-WRITE = {"entryId": "post-_api_v1_tickets", "body": {"title": "A ticket from a test client"}}
+import conversation
 
 
 class Memory:
@@ -42,66 +36,6 @@ class Memory:
         self.information = information
 
 
-def describe_request(request):
-    """One step of the trace, without secrets: of a form only grant_type and resource, of a message its method."""
-    step = {"method": request.method, "url": str(request.url)}
-    step["bearer"] = request.headers.get("authorization", "").lower().startswith("bearer ")
-    body = request.content.decode("utf-8", "replace") if request.method == "POST" else ""
-    if body.startswith("{"):
-        step["rpc"] = json.loads(body).get("method")
-    elif body:
-        form = parse_qs(body)
-        step.update({field: form[field][0] for field in ("grant_type", "resource", "scope") if field in form})
-    return step
-
-
-def traced(config, trace, auth):
-    async def on_response(response):
-        step = describe_request(response.request) | {"status": response.status_code}
-        if challenge := response.headers.get("www-authenticate"):
-            step["challenge"] = challenge
-        trace.append(step)
-
-    options = {"auth": auth, "timeout": 30, "event_hooks": {"response": [on_response]}}
-    if config.get("ca_file"):
-        options["verify"] = ssl.create_default_context(cafile=config["ca_file"])
-    if config.get("token"):
-        options["headers"] = {"Authorization": f"Bearer {config['token']}"}
-    return httpx2.AsyncClient(**options)
-
-
-def text_of(result):
-    return "\n".join(part.text for part in result.content if part.type == "text")
-
-
-def first_entry(result):
-    try:
-        found = result.structured_content or json.loads(text_of(result))
-        return found["results"][0]["entryId"]
-    except (ValueError, LookupError, TypeError):
-        return None
-
-
-async def converse(client, config):
-    listed = await client.list_tools()
-    searched = await client.call_tool("search_api_registry", {"query": config.get("query", "list tickets")})
-    answered = await client.call_tool("call_api_endpoint", config.get("read", READ))
-    result = {
-        "revision": client.protocol_version,
-        "tools": [tool.name for tool in listed.tools],
-        "searchFirst": first_entry(searched),
-        "searchText": text_of(searched)[:600],
-        "readOk": not answered.is_error,
-        "readText": text_of(answered)[:600],
-        "readStructured": answered.structured_content is not None,
-    }
-    write = config.get("write", WRITE)
-    if write is not None:
-        wrote = await client.call_tool("call_api_endpoint", write)
-        result |= {"writeIsError": bool(wrote.is_error), "writeText": text_of(wrote)[:600]}
-    return result
-
-
 def provider(config):
     if config.get("token"):
         return None
@@ -114,46 +48,43 @@ def provider(config):
     )
 
 
+async def cancel_one(client, cancel):
+    """Begins a slow call and leaves its scope once the PSA has it; the connection stays until the PSA has seen the end."""
+    scope = anyio.CancelScope()
+    ended = "answered"
+
+    async def slow():
+        nonlocal ended
+        with scope:
+            await client.call_tool("call_api_endpoint", cancel["call"])
+        if scope.cancelled_caught:
+            ended = "rejected"
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(slow)
+        if not await conversation.begun(cancel["watch"]):
+            ended = "never begun"
+        scope.cancel()
+    return {"ended": ended, "aborted": await conversation.aborted(cancel["watch"])}
+
+
 async def run(config, trace):
     mode = config.get("mode", "auto")
     if mode == "modern":
         mode = MODERN_PROTOCOL_VERSIONS[-1]
-    async with traced(config, trace, provider(config)) as http:
+    async with httpx2.AsyncClient(auth=provider(config), **conversation.http_options(config, trace)) as http:
         transport = streamable_http_client(config["mcp_url"], http_client=http)
         info = Implementation(name="sidegate-test-python", version="1.0.0")
         async with Client(transport, mode=mode, client_info=info) as client:
-            return await converse(client, config)
+            result = {"revision": client.protocol_version} | await conversation.converse(client, config)
+            if config.get("cancel"):
+                result["cancelled"] = await cancel_one(client, config["cancel"])
+            return result
 
 
-def describe(error):
-    """The innermost errors of a task group: the groups around them say nothing."""
-    if isinstance(error, BaseExceptionGroup):
-        return [said for inner in error.exceptions for said in describe(inner)]
-    return [{"name": type(error).__name__, "message": str(error)}]
-
-
-def main():
-    argument = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] != "-" else sys.stdin.read()
-    try:
-        config = json.loads(argument)
-        config["mcp_url"], config.get("token") or (config["client_id"], config["client_secret"])
-    except (ValueError, KeyError) as error:
-        print(f"the configuration is not JSON or lacks a key: {error!r}", file=sys.stderr)
-        return 2
-    trace = []
-    line = {"client": f"python-{config.get('mode', 'auto')}", "trace": trace}
-    if not config.get("token"):
-        line["client"] += "-client-credentials"
-    code = 0
-    try:
-        line |= asyncio.run(run(config, trace))
-        line["resource"] = next((step.get("resource") for step in trace if "grant_type" in step), None)
-    except BaseException as error:  # one line whatever happens, also when the SDK raises a group
-        line["error"] = describe(error)[0]
-        code = 1
-    print(json.dumps(line))
-    return code
+def label(config):
+    return f"python-{config.get('mode', 'auto')}" + ("" if config.get("token") else "-client-credentials")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    conversation.main(label, run)

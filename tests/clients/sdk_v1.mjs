@@ -1,6 +1,6 @@
 // The first generation of the official TypeScript SDK, with a bearer token that is handed in.
-// Configuration: {mcp_url, token, ca_file?, query?, read?, write?}.
-import { converse, main, readConfig, tracedFetch } from './common.mjs';
+// Configuration: {mcp_url, token, ca_file?, query?, read?, write?, cancel?}.
+import { cancelOne, converse, main, readConfig, tracedFetch } from './common.mjs';
 import { generation } from './connect.mjs';
 
 const config = readConfig(['mcp_url', 'token']);
@@ -13,6 +13,7 @@ await main({ client: sdk.label, trace }, async () => {
   const revision = sdk.revision(client, transport);
   const server = client.getServerVersion()?.name ?? null;
   const result = await converse(client, config);
+  if (config.cancel) result.cancelled = await cancelOne(sdk.call(client), config.cancel);
   await client.close();
   return { revision, server, ...result };
 });

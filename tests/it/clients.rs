@@ -1,79 +1,186 @@
-//! The official SDKs with a token in hand, through TLS: each finds the tools, reads, writes, and is told of a denial.
+//! Every client that people connect with, through TLS and with a bearer token: each finds the tools, searches, reads, writes,
+//! is told of a denial and is cancelled. What came of it is the table in the README.
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::support::clients;
 use crate::support::plan::Plan;
 use crate::support::world::World;
 
-/// Holds the same conversation as the technician's agent and as the reader's, with each in `revision`.
-async fn converses(program: &str, mode: &str, revision: &str) {
+/// A client as people start it.
+struct Client {
+    name: &'static str,
+    version: &'static str,
+    /// How it is told to agree on a revision.
+    way: &'static str,
+    program: &'static str,
+    mode: &'static str,
+}
+
+const JAVASCRIPT: &str = include_str!("../clients/package.json");
+const INSPECTOR: &str = include_str!("../clients/inspector/package.json");
+const PYTHON_1: &str = include_str!("../clients/requirements-v1.txt");
+const PYTHON_2: &str = include_str!("../clients/requirements.txt");
+const RUST: &str = include_str!("../clients/rmcp/Cargo.toml");
+
+/// The version that a file pins: what follows `mark`.
+fn pinned<'a>(file: &'a str, mark: &str) -> &'a str {
+    let (_, after) = file.split_once(mark).unwrap_or_else(|| panic!("no {mark} in\n{file}"));
+    after.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default()
+}
+
+fn all() -> Vec<Client> {
+    let client = |name, version, program, ways: &[(&'static str, &'static str)]| {
+        let one = |&(way, mode)| Client { name, version, way, program, mode };
+        ways.iter().map(one).collect::<Vec<_>>()
+    };
+    let typescript_1 = pinned(JAVASCRIPT, "\"@modelcontextprotocol/sdk\": \"");
+    let typescript_2 = pinned(JAVASCRIPT, "\"@modelcontextprotocol/client\": \"");
+    let mcp_remote = pinned(JAVASCRIPT, "\"mcp-remote\": \"");
+    let inspector = pinned(INSPECTOR, "\"@modelcontextprotocol/inspector\": \"");
+    [
+        client("TypeScript SDK", typescript_1, "sdk_v1.mjs", &[("default", "")]),
+        client(
+            "TypeScript SDK",
+            typescript_2,
+            "sdk_v2.mjs",
+            &[("default", "legacy"), ("`auto`", "auto"), ("pinned", "modern")],
+        ),
+        client("Python SDK", pinned(PYTHON_1, "mcp=="), "sdk_python_v1.py", &[("default", "")]),
+        client(
+            "Python SDK",
+            pinned(PYTHON_2, "mcp=="),
+            "sdk_python.py",
+            &[("default", "auto"), ("`legacy`", "legacy")],
+        ),
+        client("mcp-remote", mcp_remote, "mcp_remote.mjs", &[("default", "legacy"), ("`auto`", "auto")]),
+        client(
+            "Inspector, command line",
+            inspector,
+            "inspector.mjs",
+            &[("default", "legacy"), ("`auto`", "auto")],
+        ),
+        client(
+            "rmcp",
+            pinned(RUST, "rmcp = { version = \"="),
+            "rmcp",
+            &[("default", "legacy"), ("`auto`", "auto")],
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What the client did, or what was wrong with it.
+type Cell = Result<String, String>;
+
+/// `yes`, or all that is known of why not.
+fn cell(good: bool, known: &Value) -> Cell {
+    if good { Ok("yes".to_owned()) } else { Err(format!("{known:#}")) }
+}
+
+const HEAD: &str = "| client | version | negotiates by | revision | lists | searches | reads | writes | sees a denial | cancels by |\n\
+                    |---|---|---|---|---|---|---|---|---|---|\n";
+
+/// Holds the whole conversation as the technician's agent, and the same with another write as the reader's.
+async fn converse(client: &Client) -> Vec<Cell> {
     let world = World::of(Plan { tls: true, ..Plan::default() }).await;
     let ticket = world.a_ticket("technician").await;
-    let title = format!("Renamed through {program} {mode}");
-    let write = |title: &str| json!({"entryId": "put-_api_v1_tickets_id", "path": {"id": ticket}, "body": {"title": title}});
-    let speak = async |agent: &str, write: Value| {
+    let title = format!("Renamed through {} {}", client.program, client.mode);
+    let folder = tempfile::tempdir().expect("a folder");
+    let speak = async |agent: &str, title: &str, cancel: Value| {
         let config = json!({
-            "mcp_url": world.mcp_url, "ca_file": world.ca_file(), "token": world.token(agent), "mode": mode,
-            "write": write,
+            "mcp_url": world.mcp_url, "ca_file": world.ca_file(), "folder": folder.path(),
+            "token": world.token(agent), "mode": client.mode,
+            "read": {"entryId": "get-_api_v1_tickets", "query": {"limit": 2}},
+            "write": {"entryId": "put-_api_v1_tickets_id", "path": {"id": ticket}, "body": {"title": title}},
+            "cancel": cancel,
         });
-        let line = clients::run(program, &config).await;
-        assert_eq!(line["error"], Value::Null, "{line:#}");
-        assert_eq!(line["revision"], revision, "{line:#}");
-        let tools = ["search_api_registry", "search_business_data", "call_api_endpoint"];
-        assert_eq!(line["tools"], json!(tools), "{line:#}");
-        assert_eq!(line["searchFirst"], "get-_api_v1_tickets", "{line:#}");
-        assert_eq!((&line["readOk"], &line["readStructured"]), (&json!(true), &json!(true)), "{line:#}");
-        let steps = line["trace"].as_array().unwrap();
-        assert!(steps.iter().all(|step| step["bearer"] == true), "{line:#}");
-        line
+        clients::run_trusting(client.program, &config, &world.ca_file()).await
     };
+    let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 30_000}});
+    let cancel = json!({"watch": format!("{}/__requests", world.psa.url), "call": slow});
 
-    let wrote = speak("technician", write(&title)).await;
-    assert_eq!(wrote["writeIsError"], false, "{wrote:#}");
-    assert_eq!(world.title("technician", &ticket).await, title);
-
-    let denied = speak("reader", write("Renamed by one who may not")).await;
-    assert_eq!(denied["writeIsError"], true, "{denied:#}");
-    assert!(denied["writeText"].as_str().unwrap().contains("Cannot update ticket"), "{denied:#}");
-    assert_eq!(world.title("technician", &ticket).await, title);
-    let is_denial = |record: &Value| {
-        record["entry_id"] == "put-_api_v1_tickets_id"
-            && record["agent"] == "reader"
-            && record["record"] == "event"
+    let line = speak("technician", &title, cancel).await;
+    let renamed = world.title("technician", &ticket).await == title;
+    let denied = speak("reader", "Renamed by one who may not", Value::Null).await;
+    let kept = world.title("technician", &ticket).await == title;
+    let ended = |records: &[Value], agent: &str, entry: &str| {
+        let of = |record: &&Value| {
+            record["agent"] == agent && record["entry_id"] == entry && record["record"] == "event"
+        };
+        records.iter().find(of).cloned()
     };
-    let records = world.records_when(|records| records.iter().any(is_denial)).await;
-    let denial = records.into_iter().find(is_denial).unwrap();
-    assert_eq!(denial["upstream_status"], 403, "{denial:#}");
-    assert_eq!(denial["revision"], revision, "{denial:#}");
+    // What a client has not done leaves no record to wait for.
+    let wrote = denied["writeIsError"].is_boolean();
+    let aborted = line["cancelled"]["aborted"] == true;
+    let records = world
+        .records_when(|records| {
+            let is = |agent, entry| ended(records, agent, entry).is_some();
+            (!wrote || is("reader", "put-_api_v1_tickets_id"))
+                && (!aborted || is("technician", "get-_api_v1_reports_slow"))
+        })
+        .await;
+    // The world itself asks for titles; the reader's records are the client's alone.
+    let denial = ended(&records, "reader", "put-_api_v1_tickets_id").unwrap_or_default();
+    let cancelled = ended(&records, "technician", "get-_api_v1_reports_slow").unwrap_or_default();
+    let notified = records.iter().any(|record| record["method"] == "notifications/cancelled");
+
+    let known = json!({"technician": line, "reader": denied, "denial": denial, "cancelled": cancelled});
+    let both = |good: fn(&Value) -> bool| cell(good(&line) && good(&denied), &known);
+    let bearer = |line: &Value| {
+        line["trace"].as_array().is_none_or(|steps| steps.iter().all(|step| step["bearer"] == true))
+    };
+    let revision = &denial["revision"];
+    let agreed = line["error"].is_null()
+        && bearer(&line)
+        && bearer(&denied)
+        && [&line["revision"], &denied["revision"]].iter().all(|said| said.is_null() || *said == revision)
+        && (cancelled.is_null() || revision == &cancelled["revision"]);
+    vec![
+        cell(agreed, &known).map(|_| revision.as_str().unwrap_or("none").to_owned()),
+        both(|line| {
+            line["tools"] == json!(["search_api_registry", "search_business_data", "call_api_endpoint"])
+        }),
+        both(|line| line["searchFirst"] == "get-_api_v1_tickets"),
+        both(|line| line["readOk"] == true && line["readStructured"] == true),
+        cell(line["writeIsError"] == false && renamed, &known),
+        cell(
+            denied["writeIsError"] == true
+                && denied["writeText"].as_str().is_some_and(|text| text.contains("Cannot update ticket"))
+                && denial["upstream_status"] == 403
+                && kept,
+            &known,
+        ),
+        cell(
+            line["cancelled"] == json!({"ended": "rejected", "aborted": true})
+                && cancelled["outcome"] == "cancelled",
+            &known,
+        )
+        .map(|_| if notified { "notification" } else { "leaving" }.to_owned()),
+    ]
 }
 
 #[tokio::test]
-async fn the_first_typescript_sdk_speaks_the_newest_revision_it_knows() {
-    converses("sdk_v1.mjs", "", "2025-11-25").await;
-}
-
-#[tokio::test]
-async fn the_second_typescript_sdk_speaks_a_session_revision_by_default() {
-    converses("sdk_v2.mjs", "legacy", "2025-11-25").await;
-}
-
-#[tokio::test]
-async fn the_second_typescript_sdk_finds_the_newest_revision_where_it_may_probe() {
-    converses("sdk_v2.mjs", "auto", "2026-07-28").await;
-}
-
-#[tokio::test]
-async fn the_second_typescript_sdk_speaks_the_newest_revision_where_it_is_pinned() {
-    converses("sdk_v2.mjs", "modern", "2026-07-28").await;
-}
-
-#[tokio::test]
-async fn the_python_sdk_finds_the_newest_revision_by_itself() {
-    converses("sdk_python.py", "auto", "2026-07-28").await;
-}
-
-#[tokio::test]
-async fn the_python_sdk_speaks_a_session_revision_where_it_is_told_to() {
-    converses("sdk_python.py", "legacy", "2025-11-25").await;
+async fn every_client_does_what_the_readme_says_of_it() {
+    let clients = all();
+    let rows: Vec<Vec<Cell>> = stream::iter(&clients).map(converse).buffered(3).collect().await;
+    let mut table = HEAD.to_owned();
+    for (client, row) in clients.iter().zip(&rows) {
+        let cells = row.iter().map(|cell| cell.as_deref().unwrap_or("**no**")).collect::<Vec<_>>();
+        table +=
+            &format!("| {} | {} | {} | {} |\n", client.name, client.version, client.way, cells.join(" | "));
+    }
+    println!("{table}");
+    for (client, row) in clients.iter().zip(&rows) {
+        if let Some(why) = row.iter().find_map(|cell| cell.as_ref().err()) {
+            println!("{} {} {}: {why}", client.name, client.version, client.way);
+        }
+    }
+    let readme = include_str!("../../README.md");
+    let block =
+        readme.split_once("<!-- clients -->\n").and_then(|(_, after)| after.split_once("<!-- /clients -->"));
+    assert_eq!(block.map(|(block, _)| block), Some(table.as_str()), "README.md is to have the table above");
 }

@@ -1,4 +1,5 @@
-//! What `deploy/` holds for containers: judged by the programs in `tests/deploy`, with this build's `sidegate check`.
+//! What `deploy/` holds for containers, for Prometheus and for desktops, and what the build is made of: judged by the
+//! programs in `tests/deploy`, with this build's `sidegate check`.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,4 +43,19 @@ async fn the_image_and_the_compose_file_are_confined() {
 #[tokio::test]
 async fn prometheus_scrapes_it_and_every_query_of_the_dashboard_returns_data() {
     judged("test_prometheus.py").await;
+}
+
+#[tokio::test]
+async fn the_dependencies_are_what_deny_toml_asks_for() {
+    judged("test_dependencies.py").await;
+}
+
+#[tokio::test]
+async fn npx_starts_the_connector_of_the_machine_and_says_what_is_missing() {
+    judged("test_npm.py").await;
+}
+
+#[tokio::test]
+async fn the_desktop_bundle_starts_the_connector_as_clients_do() {
+    judged("test_mcpb.py").await;
 }

@@ -259,7 +259,7 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_token_and_leav
     }
     let plain = http::Request::options(&world.mcp_url).body(Bytes::new()).unwrap();
     let plain = world.send(plain).await;
-    assert_eq!((plain.status, plain.header("allow")), (204, "POST, OPTIONS"));
+    assert_eq!((plain.status, plain.header("allow")), (204, "POST, GET, DELETE, OPTIONS"));
     assert_eq!(plain.header("access-control-allow-origin"), "");
     // The one record is that of the request after all these.
     world.ask("technician", "tools/list", json!({})).await;

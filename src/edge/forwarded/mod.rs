@@ -47,7 +47,6 @@ pub struct Place {
 
 impl Place {
     /// All addresses on the way, the client's first: the value of a new `X-Forwarded-For`.
-    #[allow(dead_code)] // what passes requests on needs it
     pub fn chain(&self) -> impl Iterator<Item = IpAddr> {
         self.client.into_iter().chain(self.proxies.iter().copied())
     }

@@ -49,12 +49,14 @@ impl Failure {
         Self { status: 400, code: "unclear_target", message }
     }
 
-    /// What `error` means to the client; none where the client has left.
-    pub fn of(error: &Error) -> Option<Self> {
+    /// What `error` means to the client; none where the client has left. `owes`: the client has not sent
+    /// all of its body, so that a PSA that says nothing is waiting for it.
+    pub fn of(error: &Error, owes: bool) -> Option<Self> {
         use ErrorType::*;
         let etype = error.etype();
         Some(match error.esource() {
             ErrorSource::Upstream => match etype {
+                ReadTimedout if owes => STALLED,
                 ConnectTimedout | TLSHandshakeTimedout | ReadTimedout | WriteTimedout => SILENT,
                 ConnectRefused | ConnectNoRoute | ConnectError | ConnectProxyFailure | BindError
                 | SocketError | TLSHandshakeFailure | TLSWantX509Lookup | InvalidCert | HandshakeError => {
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_status() {
         let of = |etype: ErrorType, place: fn(Box<Error>) -> Box<Error>| {
-            Failure::of(&place(Error::new(etype))).map(|failure| failure.status)
+            Failure::of(&place(Error::new(etype)), false).map(|failure| failure.status)
         };
         assert_eq!(of(ErrorType::ConnectRefused, Error::into_up), Some(502));
         assert_eq!(of(ErrorType::InvalidCert, Error::into_up), Some(502));
@@ -95,5 +97,14 @@ mod tests {
         assert_eq!(of(ErrorType::InvalidHTTPHeader, Error::into_down), Some(400));
         assert_eq!(of(ErrorType::ConnectionClosed, Error::into_down), None);
         assert_eq!(of(ErrorType::InternalError, Error::into_in), Some(500));
+    }
+
+    #[test]
+    fn a_psa_that_waits_for_the_clients_body_is_not_the_silent_one() {
+        let of =
+            |etype: ErrorType| Failure::of(&Error::new(etype).into_up(), true).map(|failure| failure.status);
+        assert_eq!(of(ErrorType::ReadTimedout), Some(408));
+        assert_eq!(of(ErrorType::WriteTimedout), Some(504), "it does not take what is sent");
+        assert_eq!(of(ErrorType::ConnectTimedout), Some(504));
     }
 }

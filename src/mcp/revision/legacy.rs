@@ -44,7 +44,10 @@ fn unsupported(name: &str) -> Fault {
 /// A fault in a readable request is answered in the body, on 200.
 pub(super) fn status(fault: &Fault) -> u16 {
     match fault {
-        Fault::MethodNotFound(_) | Fault::InvalidParams(_) | Fault::Internal => 200,
+        Fault::MethodNotFound(_)
+        | Fault::InvalidParams(_)
+        | Fault::UnknownResource { .. }
+        | Fault::Internal => 200,
         Fault::Parse(_)
         | Fault::InvalidRequest(_)
         | Fault::InvalidEnvelope(_)

@@ -360,6 +360,7 @@ fn data(fault: &Fault) -> Option<Value> {
         Fault::MissingCapability { required } => {
             Some(serde_json::json!({ "requiredCapabilities": required }))
         }
+        Fault::UnknownResource { uri } => Some(serde_json::json!({ "uri": uri })),
         Fault::Parse(_)
         | Fault::InvalidRequest(_)
         | Fault::MethodNotFound(_)

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -22,7 +23,7 @@ use crate::support::http::{Answer, message, modern, send};
 use crate::support::plan::Plan;
 use crate::support::process::{Ended, Process};
 use crate::support::tls::Authority;
-use crate::support::wait::{until, until_within};
+use crate::support::wait::until;
 use crate::support::world::World;
 
 /// The PSA's web server. Its slow reports take until they are let go; it ends when it is dropped.
@@ -165,7 +166,9 @@ impl Pod {
         let request = message(&url, Some(&self.world.token("technician")), body.to_string(), &headers);
         let client = self.client.clone();
         tokio::spawn(async move {
-            let (head, body) = client.send(request).await.ok()?.into_parts();
+            // Shown where a test fails.
+            let sent = client.send(request).await.inspect_err(|error| println!("a call: {error}"));
+            let (head, body) = sent.ok()?.into_parts();
             let body = serde_json::from_slice(&body).unwrap_or_default();
             Some(Answer { status: head.status.as_u16(), headers: head.headers, body })
         })
@@ -179,11 +182,16 @@ impl Pod {
     /// As many calls of slow reports, once the PSA has them all.
     pub async fn slow(&self, count: usize) -> Vec<JoinHandle<Option<Answer>>> {
         let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 1}});
-        let calls = (0..count).map(|_| self.call(slow.clone())).collect();
-        until_within(LIMITS.deadline, || async {
-            (self.psa.asked.load(Ordering::SeqCst) == count).then_some(())
-        })
-        .await;
+        let mut calls: Vec<_> = (0..count).map(|_| self.call(slow.clone())).collect();
+        let all = async {
+            while self.psa.asked.load(Ordering::SeqCst) < count {
+                if let Some(ended) = calls.iter().position(JoinHandle::is_finished) {
+                    panic!("it ended before the PSA was asked: {:?}", calls.swap_remove(ended).await);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LIMITS.deadline, all).await.expect("the PSA was asked for all in time");
         calls
     }
 

@@ -375,8 +375,13 @@ fn bytes_that_are_no_message_are_refused() {
         .body()),
     ];
     check("bytes", &bytes, |bytes| match decode(&Headers::default(), &bytes) {
-        Ok(decoded) => {
+        Ok(Posted::One(decoded)) => {
             prop_assert!(serde_json::from_slice::<Outermost>(&bytes).is_ok(), "{decoded:?}");
+            Ok(Verdict::Accepted)
+        }
+        Ok(Posted::Batch(messages)) => {
+            let whole = serde_json::from_slice::<Vec<Box<RawValue>>>(&bytes);
+            prop_assert!(whole.is_ok_and(|whole| whole.len() == messages.len()), "{messages:?}");
             Ok(Verdict::Accepted)
         }
         Err(rejected) => {

@@ -57,12 +57,24 @@ async fn a_psa_that_is_silent_is_504_and_one_that_hangs_up_502() {
 }
 
 #[tokio::test]
-async fn a_client_that_stalls_is_408() {
+async fn a_client_that_stalls_is_408_and_a_psa_that_keeps_it_waiting_504() {
     let web = Web::friendly().await;
     let world = in_front_of(&web, "read_timeout = \"300ms\"").await;
-    let answer = ask(&world, "POST", "/msp", "Content-Length: 10\r\n", "half").await;
-    // The PSA's silence and the client's end at the same moment: either may be named.
-    assert!(answer.starts_with("HTTP/1.1 408") || answer.starts_with("HTTP/1.1 504"), "{answer}");
+    for lines in ["Content-Length: 10\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let answer = ask(&world, "POST", "/msp", lines, "4\r\nhalf\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+    }
+    let world = over_tls(&web, "read_timeout = \"300ms\"").await;
+    let mut send = http2(&world.base, world.ca_file()).await.ready().await.unwrap();
+    let post = http::Request::post(format!("{}/up", world.base)).header("content-length", 10);
+    let (answer, mut body) = send.send_request(post.body(()).unwrap(), false).unwrap();
+    body.send_data("half".into(), false).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 408);
+    // Told to go on by nobody, it has not stalled.
+    let post = http::Request::post(format!("{}/up", world.base));
+    let post = post.header("content-length", 10).header("expect", "100-continue");
+    let (answer, _body) = send.ready().await.unwrap().send_request(post.body(()).unwrap(), false).unwrap();
+    assert_eq!(answer.await.unwrap().status(), 504);
 }
 
 #[tokio::test]

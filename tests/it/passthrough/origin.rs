@@ -1,7 +1,9 @@
 //! What the PSA is told of where a request came from.
 
-use super::{ask, authority, in_front_of, over_tls};
+use super::{ON, ask, authority, in_front_of, over_tls};
+use crate::support::plan::Plan;
 use crate::support::web::{Web, exchange, http2};
+use crate::support::world::World;
 
 fn lines<'a>(seen: &'a str, name: &str) -> Vec<&'a str> {
     let named = |line: &&'a str| line.split(':').next().is_some_and(|have| have.eq_ignore_ascii_case(name));
@@ -40,6 +42,23 @@ async fn the_psa_hears_of_the_client_what_we_saw_and_nothing_it_claims() {
     {
         assert!(!seen.contains(gone), "{gone}: {seen}");
     }
+}
+
+#[tokio::test]
+async fn behind_a_listed_proxy_the_psa_hears_of_the_client_and_of_every_proxy() {
+    let web = Web::friendly().await;
+    let server = "trusted_proxies = [\"127.0.0.0/8\", \"10.9.0.0/16\"]\nallowed_hosts = [\"gate.example\"]";
+    let world = World::of(Plan { psa_url: Some(&web.url), server, more: ON, ..Plan::default() }).await;
+    let said = "X-Forwarded-For: 6.6.6.6, 192.0.2.1, 10.9.0.7\r\nX-Forwarded-Proto: https\r\n\
+        X-Forwarded-Host: gate.example\r\nX-Forwarded-Prefix: /psa\r\nX-Real-IP: 6.6.6.6\r\n";
+    let answer = ask(&world, "GET", "/msp", said, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let seen = web.everything();
+    assert_eq!(lines(&seen, "x-forwarded-for"), ["192.0.2.1, 10.9.0.7, 127.0.0.1"], "{seen}");
+    assert_eq!(lines(&seen, "x-forwarded-proto"), ["https"]);
+    assert_eq!(lines(&seen, "x-forwarded-host"), ["gate.example"]);
+    assert_eq!(lines(&seen, "x-forwarded-port"), ["443"]);
+    assert!(!seen.contains("6.6.6.6") && !seen.contains("/psa"), "{seen}");
 }
 
 #[tokio::test]

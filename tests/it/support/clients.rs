@@ -1,6 +1,6 @@
 //! The programs in `tests/clients`: the official SDKs as clients, a real OpenID provider, a browser.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,17 +9,30 @@ use super::process::Process;
 
 /// What a program printed, with the steps it took over HTTP in `trace` and what went wrong in `error`.
 pub async fn run(program: &str, config: &Value) -> Value {
-    let ended = Process::run(command(program).arg(config.to_string())).await;
+    run_command(program, command(program).arg(config.to_string())).await
+}
+
+/// The same for one that takes its further roots from the environment.
+pub async fn run_trusting(program: &str, config: &Value, ca: &Path) -> Value {
+    run_command(program, command(program).arg(config.to_string()).env("SSL_CERT_FILE", ca)).await
+}
+
+async fn run_command(program: &str, command: &mut Command) -> Value {
+    let ended = Process::run(command).await;
     assert!(matches!(ended.code, Some(0 | 1)), "{program}: {ended:?}");
     let line: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{program}: {ended:?}"));
     assert_eq!(ended.code == Some(1), line.get("error").is_some(), "{program}: {ended:?}");
     line
 }
 
-/// The program with the interpreter it needs.
+/// The program, with the interpreter it needs if it is no binary.
 pub fn command(program: &str) -> Command {
-    let node = || Command::new(variable("SIDEGATE_TEST_NODE"));
-    let mut command = if program.ends_with(".py") { python() } else { node() };
+    let mut command = match program {
+        "rmcp" => return Command::new(variable("SIDEGATE_TEST_RMCP")),
+        "sdk_python_v1.py" => Command::new(variable("SIDEGATE_TEST_PYTHON_V1")),
+        _ if program.ends_with(".py") => python(),
+        _ => Command::new(variable("SIDEGATE_TEST_NODE")),
+    };
     command.arg(PathBuf::from(variable("SIDEGATE_TEST_CLIENTS")).join(program));
     command
 }

@@ -2,6 +2,7 @@
 
 pub mod alga;
 pub mod clients;
+pub mod conversation;
 pub mod helpdesk;
 pub mod http;
 pub mod http2;
@@ -12,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod scripted;
+pub mod sse;
 pub mod tap;
 pub mod tls;
 pub mod wait;
