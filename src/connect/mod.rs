@@ -2,6 +2,7 @@
 //!
 //! Knows everybody and decides nothing about a request.
 
+mod remote;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::fs::File;
+
+pub use remote::across;
 pub use settings::{Settings, environment};
 
 use crate::audit::{Audit, AuditConfig};
@@ -100,13 +104,22 @@ impl Connector {
     }
 
     /// Answers what comes on standard input, to its end.
-    pub async fn serve(self) {
+    ///
+    /// # Errors
+    /// Where standard input or output is closed.
+    pub async fn serve(self) -> Result<(), String> {
+        let (input, output) = standard()?;
         let refreshing = tokio::spawn(self.catalogue.clone().follow_later(REFRESH));
         let (far, said) = AtDesk::open(self.desk, Visitor::local(TENANT));
-        stdio::serve(tokio::io::stdin(), tokio::io::stdout(), &far, said).await;
+        stdio::serve(input, output, &far, said).await;
         refreshing.abort();
         self.audit.close().await;
+        Ok(())
     }
+}
+
+fn standard() -> Result<(File, File), String> {
+    stdio::standard().map_err(|error| format!("standard input and output cannot be used: {error}"))
 }
 
 /// One person's client is not limited here; the PSA has its own limits.

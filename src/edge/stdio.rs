@@ -3,11 +3,14 @@
 //!
 //! Decides nothing; knows lines and no message.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
+use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
 use crate::gate::{Desk, EventReader, Line, Visitor};
@@ -60,6 +63,15 @@ pub async fn serve(
         () = &mut reading => { let _ = tokio::time::timeout(FAREWELL, writing).await; }
         () = &mut writing => far.close(),
     }
+}
+
+/// This process's standard input and output. Both are read and written off the runtime's threads, as files are.
+///
+/// # Errors
+/// Where one of them is closed.
+pub fn standard() -> io::Result<(File, File)> {
+    let file = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(|fd| File::from_std(fd.into()));
+    Ok((file(io::stdin().as_fd())?, file(io::stdout().as_fd())?))
 }
 
 /// Hands over each line that is not blank.

@@ -23,6 +23,8 @@ pub fn may_know(room: &str, other: &str) -> Option<bool> {
         _ if CELLAR.contains(&room) => among(&[&GROUND, &WORDS, policy]),
         _ if DOORS.contains(&room) => among(&[&GROUND, &WORDS, policy, &CELLAR]),
         "gate" => among(&[&GROUND, &WORDS, policy, &["store"], &DOORS]),
+        // What speaks to a server elsewhere: the gate's opposite, and a stranger to it.
+        "bridge" => among(&[&GROUND, &WORDS, &["outbound"]]),
         "edge" => among(&[&GROUND, &WORDS, &["gate"]]),
         "demo" => among(&[&GROUND]),
         _ if HOUSE.contains(&room) => match other {
@@ -37,7 +39,7 @@ pub fn may_know(room: &str, other: &str) -> Option<bool> {
 
 /// True where the list has a floor for `room`.
 pub fn is_room(room: &str) -> bool {
-    [&GROUND[..], &WORDS, &CELLAR, &DOORS, &HOUSE, &["policy", "gate", "edge", "demo"]]
+    [&GROUND[..], &WORDS, &CELLAR, &DOORS, &HOUSE, &["policy", "gate", "bridge", "edge", "demo"]]
         .iter()
         .any(|group| group.contains(&room))
 }
