@@ -4,13 +4,13 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::challenge;
 use super::message::{self, Message, Session};
 use super::places;
 use super::seen::{Document, Door, Issuer, Legacy, Modern, Place, Read, Seen, Sse};
 use super::token;
 use super::tools;
 use super::wire::{Answer, Heard, Line, Until, Wire, reply_in};
+use crate::identity::challenge;
 use crate::secret::Secret;
 
 /// What no issuer made: a JWT's form, and nothing inside.
