@@ -183,6 +183,7 @@ impl Stream {
             stream: self.clone(),
             goodbye: None,
             stays: false,
+            owed: Arc::default(),
             until: None,
             _guards: Vec::new(),
         }
@@ -213,6 +214,8 @@ pub struct EventReader {
     /// What is said last where the stream is ended from outside.
     goodbye: Option<Bytes>,
     stays: bool,
+    /// Messages whose answers are still to come.
+    owed: Arc<AtomicUsize>,
     until: Option<tokio::time::Instant>,
     _guards: Vec<Box<dyn Send + Sync>>,
 }
@@ -228,6 +231,22 @@ impl EventReader {
     pub(super) fn holding(mut self, guard: Box<dyn Send + Sync>) -> Self {
         self._guards.push(guard);
         self
+    }
+
+    /// `owed` counts the messages whose answers are still to come.
+    pub(super) fn owing(mut self, owed: Arc<AtomicUsize>) -> Self {
+        self.owed = owed;
+        self
+    }
+
+    /// Ends when no answer is still to come, as far as is known now.
+    pub fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let owed = self.owed.clone();
+        async move {
+            while owed.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 
     /// Ends only when somebody leaves, or after `left`.
