@@ -87,3 +87,15 @@ pub fn message(
     }
     request.body(body.into()).expect("a request")
 }
+
+/// A request as HTTP/1.1 writes it, for a connection of the test's own.
+pub fn written(request: &http::Request<Bytes>) -> String {
+    let (uri, body) = (request.uri(), request.body());
+    let authority = uri.authority().expect("an absolute URL");
+    let path = uri.path_and_query().expect("a path");
+    let mut text = format!("{} {path} HTTP/1.1\r\nhost: {authority}\r\n", request.method());
+    for (name, value) in request.headers() {
+        text += &format!("{name}: {}\r\n", value.to_str().expect("a text"));
+    }
+    text + &format!("content-length: {}\r\n\r\n{}", body.len(), String::from_utf8_lossy(body))
+}
