@@ -111,7 +111,7 @@ async fn begun_again(world: &World) -> Pipes {
 const SLOW: &str = "get-_api_v1_reports_slow";
 
 fn slow_call(id: u64, seconds: u64, more: &Value) -> Value {
-    let arguments = json!({"entryId": SLOW, "query": {"seconds": seconds}});
+    let arguments = json!({"entryId": SLOW, "query": {"ms": seconds * 1000}});
     let mut params = json!({"name": "call_api_endpoint", "arguments": arguments});
     params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
