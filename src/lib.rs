@@ -6,9 +6,9 @@
 //!
 //! | floor | rooms | what they do |
 //! |---|---|---|
-//! | house | [`app`] [`cli`] [`config`] [`demo`] | put everything together, decide nothing about a request |
+//! | house | [`app`] [`cli`] [`config`] [`connect`] [`demo`] | put everything together, decide nothing about a request |
 //! | edge | [`edge`] | where bytes come in: pingora, the operators' listener |
-//! | gate | [`gate`] | the verbs: admit, answer, call, administer |
+//! | gate | [`gate`] [`bridge`] | the verbs: admit, answer, call, administer |
 //! | doors | [`psa`] [`idp`] [`audit`] | one trait and one table of kinds each; adapters are private |
 //! | cellar | [`store`] [`outbound`] | SQL, and the one HTTP client |
 //! | judgement | [`policy`] | pure |
@@ -36,9 +36,11 @@
 
 pub mod app;
 pub mod audit;
+pub mod bridge;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connect;
 pub mod demo;
 pub mod edge;
 pub mod gate;

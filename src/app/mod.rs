@@ -27,7 +27,7 @@ use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::Admin;
 use crate::gate::{
     Authenticator, Catalogue, CatalogueParts, Credentials, Desk, DeskParts, DeskTerms, Doorway, Extra, Gate,
-    Roster, SseTerms, Terms,
+    Roster, SseTerms, Standing, StoreShelf, Terms,
 };
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
@@ -49,6 +49,11 @@ const REVOKING: Duration = Duration::from_secs(3);
 
 /// How long the last answers may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a client is told about this server when it connects.
+const INSTRUCTIONS: &str = "This server is the governed door to a PSA (tickets, clients, contacts, assets, time, billing). \
+Find an endpoint with search_api_registry, then call it with call_api_endpoint under the entryId it returned; \
+find records by words with search_business_data. Calls run under this agent's own permissions and are recorded.";
 
 /// Why the whole cannot be put together or run, in the operator's words.
 #[derive(Debug, thiserror::Error)]
@@ -218,15 +223,14 @@ impl App {
             config.psa.key_ttl.0,
             clock.clone(),
             metrics.clone(),
-            Some(roster.clone()),
+            Some(roster.clone() as Arc<dyn Standing>),
         );
         let catalogue = Catalogue::open(CatalogueParts {
             rules: config.catalog.clone(),
             psa: psa.psa.clone(),
             key: psa.catalog_credential,
             credentials: credentials.clone(),
-            store: store.clone(),
-            tenant: tenant.clone(),
+            shelf: Some(Arc::new(StoreShelf { store: store.clone(), tenant: tenant.clone() })),
             clock: clock.clone(),
             metrics: metrics.clone(),
         })
@@ -236,6 +240,7 @@ impl App {
             tenant,
             catalogue: catalogue.clone(),
             tools: ToolTable::new(tools).map_err(AppError)?,
+            instructions: INSTRUCTIONS,
             credentials: credentials.clone(),
             psa: psa.psa.clone(),
             audit: audit.clone(),
@@ -304,7 +309,7 @@ impl App {
         let mut background = JoinSet::new();
         background.spawn(self.roster.clone().follow());
         background.spawn(self.gate.clone().follow(self.roster.clone()));
-        background.spawn(self.credentials.clone().follow());
+        background.spawn(self.roster.clone().close_keys(self.credentials.clone()));
         background.spawn(self.credentials.clone().sweep(SWEEP));
         background.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));
         let through = Through::open(&config.passthrough, web_server(&config)?)

@@ -1,7 +1,6 @@
 //! `sidegate doctor URL`: does what MCP clients do against any server, and says which step fails for
 //! whom and what to change. Needs no configuration and no store.
 
-mod challenge;
 mod client;
 mod diagnosis;
 mod message;

@@ -45,6 +45,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Write a first configuration: asks for what is not given as a flag, and tries each answer.
     Init(init::InitArguments),
+    /// Speak MCP over standard input and output: to the PSA under your own key, or to a Sidegate elsewhere.
+    Connect(connect::ConnectArguments),
     /// Report every problem of the configuration at once.
     Check,
     /// Add, list and switch agents.
@@ -77,6 +79,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => serve::run(config).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Init(arguments) => init::run(config, arguments).await,
+        Command::Connect(arguments) => return connect::run(arguments).await,
         Command::Check => check::run(config),
         Command::Agent(command) => agent::run(config, command).await,
         Command::Idp(command) => idp::run(config, command).await,

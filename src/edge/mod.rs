@@ -20,6 +20,7 @@ mod proxy;
 mod pulse;
 mod rest;
 mod route;
+pub mod stdio;
 mod through;
 pub mod tls;
 mod unix;

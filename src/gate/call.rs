@@ -17,7 +17,7 @@ use crate::tool::effect::Effect;
 use crate::tool::rest::RestResponse;
 use crate::tool::rewrite::{self, ToolResult};
 use crate::tool::search;
-use crate::tool::table::{self, Plan};
+use crate::tool::table::Plan;
 
 /// On whose behalf, since when, until who leaves.
 pub(super) struct Errand<'a> {
@@ -93,7 +93,7 @@ impl Desk {
             Ok(Plan::SearchRegistry { query, limit }) => {
                 reading()?;
                 let found = search::search(&loaded.catalog, &query, limit);
-                return Ok((table::search_result(&query, &found), "ok"));
+                return Ok((self.parts.tools.search_result(&query, &found), "ok"));
             }
             Ok(Plan::Call { entry, args }) => (entry, args),
         };
@@ -134,7 +134,7 @@ impl Desk {
                 self.parts.metrics.upstream_seconds.observe(sent.elapsed().as_secs_f64());
                 self.parts.metrics.answered(response.status);
                 trail.answered(response.status);
-                let result = rewrite::shape(&response);
+                let result = self.parts.tools.shape(&response);
                 let outcome = if result.is_error { "tool_error" } else { "ok" };
                 Ok((result, outcome))
             }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 
 use super::credential::Credentials;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
 use crate::psa::{CatalogCredential, Credential, Psa, PsaError};
-use crate::store::Store;
 use crate::tool::catalog::{Catalog, CatalogRules};
 
 /// The catalogue in use and when the PSA was last seen to have it.
@@ -20,6 +20,24 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// None while nothing was ever loaded.
     pub fetched_at: Option<Millis>,
+}
+
+/// What was kept of a catalogue.
+pub struct Kept {
+    /// The registry as the PSA wrote it.
+    pub body: Vec<u8>,
+    /// When it was fetched.
+    pub fetched_at: Millis,
+}
+
+/// Where a catalogue outlives the process.
+#[async_trait]
+pub trait Shelf: Send + Sync {
+    /// What was kept last.
+    async fn kept(&self) -> Result<Option<Kept>, String>;
+
+    /// Keeps `body` instead.
+    async fn keep(&self, hash: &str, body: &[u8], now: Millis) -> Result<(), String>;
 }
 
 /// The catalogue and what it takes to keep it fresh.
@@ -31,8 +49,7 @@ pub struct Catalogue {
     psa: Arc<dyn Psa>,
     key: CatalogCredential,
     credentials: Arc<Credentials>,
-    store: Store,
-    tenant: String,
+    shelf: Option<Arc<dyn Shelf>>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -48,9 +65,7 @@ pub struct CatalogueParts {
     /// Where that key is minted, if it is.
     pub credentials: Arc<Credentials>,
     /// Where it is kept for a start without the PSA.
-    pub store: Store,
-    /// Whose catalogue.
-    pub tenant: String,
+    pub shelf: Option<Arc<dyn Shelf>>,
     /// The time.
     pub clock: Clock,
     /// Its age, hash and size.
@@ -60,7 +75,7 @@ pub struct CatalogueParts {
 impl Catalogue {
     /// An empty catalogue, or the one that the store kept.
     pub async fn open(parts: CatalogueParts) -> Arc<Self> {
-        let CatalogueParts { rules, psa, key, credentials, store, tenant, clock, metrics } = parts;
+        let CatalogueParts { rules, psa, key, credentials, shelf, clock, metrics } = parts;
         let empty = Arc::new(Loaded { catalog: Catalog::empty(), fetched_at: None });
         let this = Self {
             current: ArcSwap::new(empty),
@@ -69,8 +84,7 @@ impl Catalogue {
             psa,
             key,
             credentials,
-            store,
-            tenant,
+            shelf,
             clock,
             metrics,
         };
@@ -94,7 +108,8 @@ impl Catalogue {
     }
 
     async fn take_kept(&self) -> Result<(), String> {
-        match self.store.catalog(&self.tenant).await.map_err(|error| error.to_string())? {
+        let Some(shelf) = &self.shelf else { return Ok(()) };
+        match shelf.kept().await? {
             Some(kept) => self.take(&kept.body, kept.fetched_at).map(drop),
             None => Ok(()),
         }
@@ -148,6 +163,12 @@ impl Catalogue {
         }
     }
 
+    /// The same for a catalogue that was fetched just now.
+    pub async fn follow_later(self: Arc<Self>, every: Duration) {
+        tokio::time::sleep(every).await;
+        self.follow(every).await;
+    }
+
     async fn fetch(&self) -> Result<(), String> {
         let credential = match &self.key {
             CatalogCredential::Fixed(credential) => Arc::new(credential.clone()),
@@ -167,10 +188,9 @@ impl Catalogue {
         };
         let now = self.clock.now();
         let hash = self.take(&body, now)?;
-        self.store
-            .put_catalog(&self.tenant, &hash, &body, now)
-            .await
-            .map_err(|error| format!("the catalogue is in use but could not be kept: {error}"))
+        let Some(shelf) = &self.shelf else { return Ok(()) };
+        let kept = shelf.keep(&hash, &body, now).await;
+        kept.map_err(|error| format!("the catalogue is in use but could not be kept: {error}"))
     }
 
     fn renew(&self, refused: &Credential) {

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use super::roster::{Roster, Snapshot};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
 use crate::metrics::Metrics;
-use crate::psa::{CATALOG_PRINCIPAL, Credential, KeyError, Keys, Principal};
+use crate::psa::{Credential, KeyError, Keys, Principal};
 
 /// How long a failed mint answers for the callers that wait behind it.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -23,13 +23,20 @@ const REPLACEMENT_PACE: Duration = Duration::from_secs(10);
 /// A key with less than this left is not used for another call.
 const MARGIN: Millis = 5_000;
 
+/// Who may have a key.
+#[async_trait]
+pub trait Standing: Send + Sync {
+    /// Whether `id` may, by a look at the agents that is made now.
+    async fn may_have_a_key(&self, id: &str) -> Result<bool, KeyError>;
+}
+
 /// The keys of all agents.
 pub struct Credentials {
     keys: Arc<dyn Keys>,
     ttl: Duration,
     clock: Clock,
     metrics: Arc<Metrics>,
-    roster: Option<Arc<Roster>>,
+    standing: Option<Arc<dyn Standing>>,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -59,15 +66,15 @@ enum Lookup {
 }
 
 impl Credentials {
-    /// No keys yet; each will live for `ttl`. With a `roster`, agents that are not on get none.
+    /// No keys yet; each will live for `ttl`. Whom `standing` does not let have one gets none.
     pub fn new(
         keys: Arc<dyn Keys>,
         ttl: Duration,
         clock: Clock,
         metrics: Arc<Metrics>,
-        roster: Option<Arc<Roster>>,
+        standing: Option<Arc<dyn Standing>>,
     ) -> Arc<Self> {
-        Arc::new(Self { keys, ttl, clock, metrics, roster, slots: Mutex::default() })
+        Arc::new(Self { keys, ttl, clock, metrics, standing, slots: Mutex::default() })
     }
 
     /// The key of `caller`'s agent.
@@ -99,9 +106,9 @@ impl Credentials {
         }
     }
 
-    /// Another key in place of one that the PSA refused; minted once however many ask, and none
-    /// while the last replacement is younger than [`REPLACEMENT_PACE`]: a PSA that refuses every
-    /// key must not be given one a call.
+    /// Another key in place of one that the PSA refused; minted once however many ask. None where there is
+    /// only this one, and while the last replacement is younger than [`REPLACEMENT_PACE`]: a PSA that
+    /// refuses every key must not be given one a call.
     pub async fn replace(
         self: &Arc<Self>,
         caller: &Caller,
@@ -118,7 +125,8 @@ impl Credentials {
                 state.current = None;
             }
         }
-        self.for_caller(caller).await.map(Some)
+        let key = self.for_caller(caller).await?;
+        Ok((key.key() != refused.key()).then_some(key))
     }
 
     /// Forgets a key that the PSA refused, unless another is in use already.
@@ -130,19 +138,14 @@ impl Credentials {
         }
     }
 
-    /// Revokes the keys of agents that are switched off or gone; ends when the roster does.
-    pub async fn follow(self: Arc<Self>) {
-        let Some(roster) = &self.roster else { return };
-        let mut changes = roster.watch();
-        while changes.changed().await.is_ok() {
-            let snapshot = changes.borrow_and_update().clone();
-            let gone: Vec<_> = {
-                let mut slots = self.slots.lock();
-                let ids: Vec<_> = slots.keys().filter(|id| !may_have_a_key(&snapshot, id)).cloned().collect();
-                ids.into_iter().filter_map(|id| slots.remove(&id)).collect()
-            };
-            join_all(gone.iter().map(|slot| self.close(slot))).await;
-        }
+    /// Revokes the keys of all whom `may` does not let have one.
+    pub async fn revoke_unless(&self, may: impl Fn(&str) -> bool) {
+        let gone: Vec<_> = {
+            let mut slots = self.slots.lock();
+            let ids: Vec<_> = slots.keys().filter(|id| !may(id)).cloned().collect();
+            ids.into_iter().filter_map(|id| slots.remove(&id)).collect()
+        };
+        join_all(gone.iter().map(|slot| self.close(slot))).await;
     }
 
     /// Removes expired keys of ours at a steady pace; ends only with its task.
@@ -217,11 +220,10 @@ impl Credentials {
     }
 
     /// Looks at the store afresh before a key is made. The slot stands already: an agent that is
-    /// switched off after this look has its slot closed by [`Credentials::follow`], and the key with it.
+    /// switched off after this look has its slot closed by [`Credentials::revoke_unless`], and the key with it.
     async fn still_on(&self, who: &Principal) -> Result<(), KeyError> {
-        let Some(roster) = &self.roster else { return Ok(()) };
-        let snapshot = roster.reread().await.map_err(|error| KeyError::Unavailable(error.to_string()))?;
-        if may_have_a_key(&snapshot, &who.agent_id) {
+        let Some(standing) = &self.standing else { return Ok(()) };
+        if standing.may_have_a_key(&who.agent_id).await? {
             Ok(())
         } else {
             Err(KeyError::Refused("the agent is switched off".to_owned()))
@@ -301,11 +303,6 @@ impl Slot {
             None => Lookup::Mint(None),
         }
     }
-}
-
-/// True for an agent that is on, and for the catalogue's service user, which is no agent.
-fn may_have_a_key(snapshot: &Snapshot, id: &str) -> bool {
-    id == CATALOG_PRINCIPAL || snapshot.active.iter().any(|active| active == id)
 }
 
 fn principal(caller: &Caller) -> Principal {

@@ -32,11 +32,6 @@ use crate::policy::Lacking;
 use crate::psa::Psa;
 use crate::tool::table::ToolTable;
 
-/// What a client is told about this server when it connects.
-const INSTRUCTIONS: &str = "This server is the governed door to a PSA (tickets, clients, contacts, assets, time, billing). \
-Find an endpoint with search_api_registry, then call it with call_api_endpoint under the entryId it returned; \
-find records by words with search_business_data. Calls run under this agent's own permissions and are recorded.";
-
 /// What a [`Desk`] is made of.
 pub struct DeskParts {
     /// Whose it is.
@@ -45,6 +40,8 @@ pub struct DeskParts {
     pub catalogue: Arc<Catalogue>,
     /// The tools that are offered.
     pub tools: ToolTable,
+    /// What a client is told about this server when it connects.
+    pub instructions: &'static str,
     /// Each agent's key.
     pub credentials: Arc<Credentials>,
     /// Where calls go.
@@ -266,7 +263,7 @@ impl Desk {
 
     pub(super) fn welcome(&self, era: Era) -> Welcome {
         let capabilities = self.parts.extra.as_ref().map(|extra| extra.capabilities(era));
-        Welcome { instructions: INSTRUCTIONS, capabilities }
+        Welcome { instructions: self.parts.instructions, capabilities }
     }
 
     async fn extra_call(

@@ -16,6 +16,7 @@ use super::desk::{Desk, Job, introduced, notice, turned_down};
 use super::session::{Agreed, Session};
 use super::stream::{EventReader, Stream};
 use super::trail::Trail;
+use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, Reply};
 use crate::mcp::revision::{self, Decoded, Era, Headers, Posted};
 
@@ -105,8 +106,14 @@ impl Desk {
         self.take_as(line, visitor, body, trail, Arc::new(()));
     }
 
-    /// The same on a record that is open; `hold` is held until it is done.
+    /// Answers what came on the line and is no message, because it is longer than `limit` bytes and was not read.
+    pub fn turn_down(&self, line: &Line, limit: usize) {
+        let revision = line.session.revision().unwrap_or_else(|| revision::newest(Era::Legacy));
+        let fault = Fault::InvalidRequest(format!("a message may have at most {limit} bytes"));
+        line.say(Some(revision.encode_fault(None, &fault).1));
+    }
 
+    /// The same on a record that is open; `hold` is held until it is done.
     pub(super) fn take_as(
         self: &Arc<Self>,
         line: &Arc<Line>,

@@ -24,6 +24,7 @@ mod request;
 mod roster;
 mod seal;
 mod session;
+mod shelf;
 mod stream;
 mod trail;
 mod visitor;
@@ -35,8 +36,8 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 pub use authenticate::{Authenticator, Bearer};
-pub use catalogue::{Catalogue, CatalogueParts};
-pub use credential::Credentials;
+pub use catalogue::{Catalogue, CatalogueParts, Kept, Shelf};
+pub use credential::{Credentials, Standing};
 pub use desk::{Desk, DeskParts, DeskTerms};
 pub use doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES};
 pub use events::{SseConfig, SseTerms};
@@ -50,6 +51,7 @@ pub use refusal::{Limit, Refusal};
 pub use request::{Head, Method, Outgoing};
 pub use roster::{MAX_STALENESS, Roster};
 pub use session::SessionsConfig;
+pub use shelf::StoreShelf;
 pub use stream::{Event, EventReader};
 pub use visitor::Visitor;
 

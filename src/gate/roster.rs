@@ -7,10 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 
+use super::credential::{Credentials, Standing};
 use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
 use crate::policy::Policies;
+use crate::psa::{CATALOG_PRINCIPAL, KeyError};
 use crate::store::{Store, StoreError};
 use crate::tool::effect::Effect;
 
@@ -36,6 +39,13 @@ pub struct Snapshot {
     pub active: Vec<String>,
     /// Every issuer in the store, of any tenant and switched off ones too.
     pub known_issuers: Vec<String>,
+}
+
+impl Snapshot {
+    /// True for an agent that is on, and for the catalogue's service user, which is no agent.
+    fn may_have_a_key(&self, id: &str) -> bool {
+        id == CATALOG_PRINCIPAL || self.active.iter().any(|active| active == id)
+    }
 }
 
 /// What was read, and how.
@@ -111,6 +121,15 @@ impl Roster {
         self.latest.subscribe()
     }
 
+    /// Has the keys of agents that are switched off or gone revoked; ends only with its task.
+    pub async fn close_keys(self: Arc<Self>, credentials: Arc<Credentials>) {
+        let mut changes = self.watch();
+        while changes.changed().await.is_ok() {
+            let snapshot = changes.borrow_and_update().clone();
+            credentials.revoke_unless(|id| snapshot.may_have_a_key(id)).await;
+        }
+    }
+
     /// Looks at the store at a steady pace; ends only with its task.
     pub async fn follow(self: Arc<Self>) {
         let mut failing = false;
@@ -153,6 +172,14 @@ impl Roster {
         let mut looked = self.looked.lock();
         *looked = (*looked).max(asked);
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Standing for Roster {
+    async fn may_have_a_key(&self, id: &str) -> Result<bool, KeyError> {
+        let snapshot = self.reread().await.map_err(|error| KeyError::Unavailable(error.to_string()))?;
+        Ok(snapshot.may_have_a_key(id))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is calling: tokens become claims, claims become a caller. Pure: keys and the time are
 //! handed in. This room knows no other room, no network and no store.
 
+pub mod challenge;
 mod claims;
 pub mod confirmation;
 mod fault;

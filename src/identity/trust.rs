@@ -214,7 +214,11 @@ impl TrustFault {
     }
 }
 
-/// Who is calling: an active agent of a tenant. Made by [`caller`] only; cheap to clone.
+/// The issuer of callers that no token speaks for: see [`Caller::local`].
+pub const LOCAL: &str = "local";
+
+/// Who is calling: an active agent of a tenant. Made by [`caller`], and by [`Caller::local`] where there is nobody to
+/// be told apart; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
     tenant: Arc<str>,
@@ -225,6 +229,36 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who started this process and holds the other end of its standard input: whoever that is has the key that it
+    /// calls with, so that no token could say more. Never for what came over a network.
+    pub fn local(tenant: &str) -> Self {
+        let agent = AgentBinding {
+            agent_id: LOCAL.to_owned(),
+            name: LOCAL.to_owned(),
+            issuer: LOCAL.to_owned(),
+            subject: LOCAL.to_owned(),
+            active: true,
+            psa_user: None,
+        };
+        let trusted = TrustedIssuer {
+            issuer: LOCAL.to_owned(),
+            jwks_uri: None,
+            audiences: Vec::new(),
+            subject_claim: String::new(),
+            max_age: None,
+            leeway: 0,
+            required_scopes: RequiredScopes::default(),
+            require_bound_tokens: false,
+        };
+        Self {
+            tenant: Arc::from(tenant),
+            agent: Arc::new(agent),
+            trusted: Arc::new(trusted),
+            token_id: None,
+            scopes: Arc::default(),
+        }
+    }
+
     pub fn tenant(&self) -> &str {
         &self.tenant
     }
@@ -314,6 +348,15 @@ mod tests {
         assert_eq!((caller.tenant(), caller.agent_id(), caller.agent_name()), ("acme", "a1", "agent a1"));
         assert_eq!((caller.issuer(), caller.subject(), caller.psa_user()), (ISSUER, "robot", None));
         assert_eq!(testing::caller("acme", "a2").agent_id(), "a2");
+    }
+
+    #[test]
+    fn who_works_here_is_called_local_and_no_token_can_say_so() {
+        let local = Caller::local("acme");
+        assert_eq!((local.tenant(), local.agent_name(), local.issuer()), ("acme", LOCAL, LOCAL));
+        assert_eq!(local.token_id(), None);
+        let posing = TrustedIssuer { issuer: LOCAL.to_owned(), ..issuer() };
+        assert_ne!(posing.problems(), []);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Pure words. Nothing here knows HTTP beyond a status number, a token, a tool's meaning, the time, or another
 //! room; and nothing outside `revision/` knows the name of a protocol revision.
 
+pub mod events;
 pub mod fault;
 pub mod message;
 pub mod revision;

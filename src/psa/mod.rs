@@ -6,6 +6,7 @@
 mod alga;
 mod config;
 mod credential;
+mod own;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 pub use config::PsaConfig;
 pub use credential::{Credential, Principal};
+pub use own::{OwnKey, with_own_key};
 
 pub use crate::outbound::Arrival;
 

@@ -29,8 +29,8 @@ const MOST_ENTRIES: usize = 5_000;
 pub enum CatalogError {
     #[error("the registry is not JSON: {0}")]
     NotJson(String),
-    #[error("the registry has no `{0}`; it must be {{\"data\":{{\"entries\":[...]}}}}")]
-    Envelope(&'static str),
+    #[error("the registry has no list of entries; it must be {{\"data\":{{\"entries\":[...]}}}}")]
+    Envelope,
     #[error("the registry has {0} entries; at most {MOST_ENTRIES} are read")]
     TooMany(usize),
     #[error("the denied pattern `{rule}` cannot be read: {reason}")]
@@ -59,7 +59,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads the registry envelope `{"data":{"edition"?,"entries":[...]}}` under the operator's rules.
+    /// Reads a registry, `{"data":{"edition"?,"entries":[...]}}`, the same without `data`, or the bare list of entries,
+    /// under the operator's rules.
     ///
     /// # Errors
     /// Where the envelope or a denied pattern cannot be read. A bad single entry is no error; see
@@ -67,9 +68,9 @@ impl Catalog {
     pub fn parse(bytes: &[u8], rules: &CatalogRules) -> Result<Catalog, CatalogError> {
         let envelope: Value =
             serde_json::from_slice(bytes).map_err(|error| CatalogError::NotJson(error.to_string()))?;
-        let data = envelope.get("data").ok_or(CatalogError::Envelope("data"))?;
-        let raw =
-            data.get("entries").and_then(Value::as_array).ok_or(CatalogError::Envelope("data.entries"))?;
+        let data = envelope.get("data").unwrap_or(&envelope);
+        let raw = data.as_array().or_else(|| data.get("entries").and_then(Value::as_array));
+        let raw = raw.ok_or(CatalogError::Envelope)?;
         if raw.len() > MOST_ENTRIES {
             return Err(CatalogError::TooMany(raw.len()));
         }
@@ -313,9 +314,14 @@ mod tests {
     #[test]
     fn a_bad_envelope_is_an_error() {
         let rules = CatalogRules::default();
-        for bad in
-            ["", "nope", "[]", "{}", r#"{"data":{}}"#, r#"{"data":{"entries":{}}}"#, r#"{"entries":[]}"#]
-        {
+        for bad in [
+            "",
+            "nope",
+            "{}",
+            r#"{"data":{}}"#,
+            r#"{"data":{"entries":{}}}"#,
+            r#"{"data":null,"entries":[]}"#,
+        ] {
             assert!(Catalog::parse(bad.as_bytes(), &rules).is_err(), "{bad}");
         }
         let many = json!({"data": {"entries": vec![0; MOST_ENTRIES + 1]}}).to_string();
@@ -323,6 +329,16 @@ mod tests {
             Catalog::parse(many.as_bytes(), &rules).unwrap_err(),
             CatalogError::TooMany(MOST_ENTRIES + 1)
         );
+    }
+
+    #[test]
+    fn the_entries_are_found_in_each_envelope_that_is_known() {
+        let entries = json!([entry("a", "get", "/api/v1/a")]);
+        for envelope in [json!({"data": {"entries": entries}}), json!({"entries": entries}), entries.clone()]
+        {
+            let catalog = Catalog::parse(envelope.to_string().as_bytes(), &CatalogRules::default()).unwrap();
+            assert_eq!(ids(&catalog), ["a"], "{envelope}");
+        }
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub(super) const PATH: &str = "/api/v1/search";
 
 /// The declared default of `GET /api/v1/search`.
 pub(super) fn built_in() -> Entry {
+    at(PATH)
+}
+
+/// The same at another path.
+pub(super) fn at(path: &str) -> Entry {
     let param = |name: &str, required: bool, schema: Value| Param {
         name: name.to_owned(),
         place: Place::Query,
@@ -23,7 +28,7 @@ pub(super) fn built_in() -> Entry {
     Entry {
         id: "get-_api_v1_search".into(),
         verb: VERB,
-        path: PATH.into(),
+        path: path.into(),
         display_name: "Search business data".into(),
         summary: "Full-text search over the PSA's records".into(),
         description: None,

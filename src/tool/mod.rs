@@ -11,6 +11,7 @@ pub mod headers;
 #[cfg(test)]
 mod hostile;
 mod outcome;
+mod own;
 mod path;
 mod plan;
 pub mod rest;

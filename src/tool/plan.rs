@@ -25,6 +25,11 @@ impl Tool {
     /// # Errors
     /// A ready error result: arguments that are not valid, an entry that does not exist.
     pub fn plan(&self, catalog: &Catalog, args: &Value) -> Result<Plan, ToolResult> {
+        if let Some(own) = &self.own
+            && let Some(planned) = own.plan(&self.row.binding, catalog, args)
+        {
+            return planned;
+        }
         self.check(args).map_err(|complaints| ToolResult::complaints(&self.row.name, &complaints))?;
         let text = |name: &str| args.get(name).and_then(Value::as_str).map(str::to_owned);
         match &self.row.binding {
@@ -88,7 +93,7 @@ fn placed(places: &[(String, ArgPlace)], args: &Value) -> CallArgs {
     call
 }
 
-fn unknown_entry(catalog: &Catalog, id: &str) -> ToolResult {
+pub(super) fn unknown_entry(catalog: &Catalog, id: &str) -> ToolResult {
     let near = nearest(id, catalog.entries().iter().map(|entry| entry.id.as_str()));
     let near = near.map(|near| format!(" The nearest id is `{near}`.")).unwrap_or_default();
     ToolResult::error(format!(

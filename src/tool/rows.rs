@@ -147,9 +147,10 @@ fn call_endpoint() -> ToolRow {
     }
 }
 
-/// The answer of `search_api_registry`: `{"query","count","results":[...],"hint"?}`.
-pub fn search_result(query: &str, found: &[Found<'_>]) -> ToolResult {
-    let results: Vec<Value> = found.iter().map(|found| result(found.entry, found.score)).collect();
+/// The answer of `search_api_registry`: `{"query","count","results":[...],"hint"?}`. In full, a result also has the
+/// entry's description and its first example.
+pub(super) fn search_result(query: &str, found: &[Found<'_>], full: bool) -> ToolResult {
+    let results: Vec<Value> = found.iter().map(|found| result(found.entry, found.score, full)).collect();
     let mut answer = json!({"query": query, "count": results.len(), "results": results});
     if let (true, Some(answer)) = (found.is_empty(), answer.as_object_mut()) {
         let hint = "No endpoint matches. Name the thing in other words (ticket, client, contact, asset, time entry, \
@@ -159,7 +160,7 @@ pub fn search_result(query: &str, found: &[Found<'_>]) -> ToolResult {
     ToolResult::json(answer)
 }
 
-fn result(entry: &Entry, score: f64) -> Value {
+fn result(entry: &Entry, score: f64, full: bool) -> Value {
     let mut result = json!({
         "entryId": entry.id,
         "displayName": entry.display_name,
@@ -173,6 +174,12 @@ fn result(entry: &Entry, score: f64) -> Value {
     });
     if let (Some(schema), Some(result)) = (&entry.body_schema, result.as_object_mut()) {
         result.insert("requestBodySchema".into(), schema.clone());
+    }
+    if let (true, Some(result)) = (full, result.as_object_mut()) {
+        let description =
+            entry.description.as_ref().map(|description| ("description", description.clone().into()));
+        let examples = entry.examples.first().map(|example| ("examples", vec![example.clone()].into()));
+        result.extend(description.into_iter().chain(examples).map(|(name, value)| (name.to_owned(), value)));
     }
     result
 }
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn an_answer_has_what_a_model_needs_and_fits_its_output_schema() {
         let catalog = catalog();
-        let result = search_result("ticket", &search(&catalog, "ticket", 5));
+        let result = search_result("ticket", &search(&catalog, "ticket", 5), false);
         let answer: Value = serde_json::from_str(result.structured.as_ref().unwrap().get()).unwrap();
         assert_eq!(output().check(&answer), Ok(()));
         assert_eq!(serde_json::from_str::<Value>(&result.text).unwrap(), answer);
@@ -250,7 +257,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_carries_a_hint() {
-        let result = search_result("nothing", &[]);
+        let result = search_result("nothing", &[], true);
         let answer: Value = serde_json::from_str(result.structured.as_ref().unwrap().get()).unwrap();
         assert_eq!((&answer["count"], &answer["results"]), (&json!(0), &json!([])));
         assert!(answer["hint"].is_string() && !result.is_error);

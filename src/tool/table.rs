@@ -3,13 +3,19 @@
 //! A further tool is a further row. Neither the gate nor the protocol knows how many there are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub use super::own::Own;
 pub use super::plan::Plan;
-pub use super::rows::{search_result, standard_rows};
+pub use super::rows::standard_rows;
 
+use super::outcome::{ToolResult, shape_for};
+use super::rest::RestResponse;
+use super::rows;
 use super::schema::{Checker, Complaint};
+use super::search::Found;
 use super::text::quoted;
 
 /// What a tool is bound to.
@@ -63,6 +69,7 @@ pub struct ToolRow {
 pub struct Tool {
     pub row: ToolRow,
     checker: Checker,
+    pub(super) own: Option<Arc<Own>>,
 }
 
 /// All tools, in the order of their rows.
@@ -71,6 +78,7 @@ pub struct ToolTable {
     tools: Vec<Tool>,
     by_name: HashMap<String, usize>,
     listing: Value,
+    own: Option<Arc<Own>>,
 }
 
 impl ToolTable {
@@ -89,10 +97,29 @@ impl ToolTable {
             let checker = Checker::new(&row.input_schema).map_err(|reason| {
                 format!("the input schema of the tool {} is {reason}", quoted(&row.name))
             })?;
-            tools.push(Tool { row, checker });
+            tools.push(Tool { row, checker, own: None });
         }
         let listing = tools.iter().map(|tool| listed(&tool.row)).collect();
-        Ok(ToolTable { tools, by_name, listing })
+        Ok(ToolTable { tools, by_name, listing, own: None })
+    }
+
+    /// The same for a person with a key of their own.
+    #[must_use]
+    pub fn owned(mut self, own: Own) -> ToolTable {
+        let own = Arc::new(own);
+        self.tools.iter_mut().for_each(|tool| tool.own = Some(own.clone()));
+        self.own = Some(own);
+        self
+    }
+
+    /// What the PSA answered, as the result of a tool.
+    pub fn shape(&self, response: &RestResponse) -> ToolResult {
+        shape_for(response, self.own.as_ref().map(|own| own.hint()))
+    }
+
+    /// What a search in the catalogue found, as the result of a tool.
+    pub fn search_result(&self, query: &str, found: &[Found<'_>]) -> ToolResult {
+        rows::search_result(query, found, self.own.is_some())
     }
 
     /// The tool of exactly this name.

@@ -38,6 +38,15 @@ impl From<io::Error> for Failed {
     }
 }
 
+/// Where nothing is kept. No row of the table: a server has a record.
+pub(super) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn append(&mut self, _batch: &[u8], _sync: bool) -> Result<(), Failed> {
+        Ok(())
+    }
+}
+
 /// A row of the table.
 pub(super) struct Kind {
     /// The value of `audit.sink`.

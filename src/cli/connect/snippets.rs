@@ -59,6 +59,12 @@ impl Connector {
         Self { options, variables: Vec::new() }
     }
 
+    /// With further options of `sidegate connect`.
+    #[must_use]
+    pub fn with(self, options: Vec<String>) -> Self {
+        Self { options, ..self }
+    }
+
     fn arguments(&self) -> Vec<&str> {
         ["-y", PACKAGE].into_iter().chain(self.options.iter().map(String::as_str)).collect()
     }

@@ -12,12 +12,12 @@ mod token;
 
 use serde_json::{Map, Value};
 
-use super::challenge::{self, Challenge};
 use super::client::Client;
 use super::places;
 use super::report::{Report, Status, Step};
 use super::seen::{Door, Seen};
 use super::wire::{Answer, Heard};
+use crate::identity::challenge::{self, Challenge};
 use crate::outbound::OutboundError;
 
 /// How much of a server's own words is repeated.

@@ -9,6 +9,7 @@ mod header;
 mod legacy;
 mod modern;
 mod outcome;
+mod outgoing;
 mod v2024_11_05;
 mod v2025_03_26;
 mod v2025_06_18;
@@ -24,6 +25,7 @@ use serde_json::{Map, Value};
 
 use self::ask::Method;
 use self::outcome::Outcome;
+pub use self::outgoing::mirrored;
 use super::fault::Fault;
 use super::message::{Ask, ClientInfo, Reply, known_request};
 use super::rpc::{self, Id, MAX_BATCH, Message};

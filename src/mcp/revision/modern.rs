@@ -19,6 +19,11 @@ pub(super) fn claims(params: &Map<String, Value>) -> bool {
     params.get("_meta").and_then(|meta| meta.get(VERSION)).is_some()
 }
 
+/// The revision that the message claims for itself, where that is a text.
+pub(super) fn claimed(params: &Map<String, Value>) -> Option<&str> {
+    params.get("_meta")?.get(VERSION)?.as_str()
+}
+
 /// Checks what surrounds a message: metadata, headers against body, revision, headers required. Client capabilities
 /// would come next; nothing that is served needs one.
 pub(super) fn admit(

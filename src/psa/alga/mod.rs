@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub(super) use rest::Rest;
+
 use super::config::{PsaConfig, base_url};
 use super::{
     CATALOG_PRINCIPAL, CatalogCredential, Credential, Directory, Keys, Principal, PsaDoor, PsaError,
@@ -72,7 +74,7 @@ pub(super) async fn open(config: &PsaConfig) -> Result<PsaDoor, PsaError> {
         let key = key::trimmed(config.catalog_key.expose());
         CatalogCredential::Fixed(Credential::new(key, "catalog_key".to_owned(), None))
     };
-    let psa = Arc::new(rest::Rest::new(config, &base)?);
+    let psa = Arc::new(Rest::new(config, &base)?);
     Ok(PsaDoor { psa, keys, directory, catalog_credential })
 }
 

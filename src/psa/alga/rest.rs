@@ -30,7 +30,7 @@ const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The adapter.
-pub(super) struct Rest {
+pub(in crate::psa) struct Rest {
     base: String,
     host: HeaderValue,
     tenant: Option<HeaderValue>,
@@ -39,11 +39,30 @@ pub(super) struct Rest {
     registry: Outbound,
     timeout: Duration,
     max_response: usize,
+    registry_path: String,
+    said: Said,
+}
+
+/// Where the address and the registry's key were said, for who must change one of them.
+#[derive(Clone, Copy)]
+struct Said {
+    url: &'static str,
+    key: &'static str,
 }
 
 impl Rest {
+    /// The registry is at `registry_path`; `url` and `key` name where the person has said the address and the key.
+    pub(in crate::psa) fn of_a_person(
+        self,
+        registry_path: String,
+        url: &'static str,
+        key: &'static str,
+    ) -> Self {
+        Self { registry_path, said: Said { url, key }, ..self }
+    }
+
     /// `base` has no slash at its end.
-    pub(super) fn new(config: &PsaConfig, base: &str) -> Result<Self, PsaError> {
+    pub(in crate::psa) fn new(config: &PsaConfig, base: &str) -> Result<Self, PsaError> {
         let uri: http::Uri = base.parse().map_err(|_| super::misconfigured("url", "is not a URL"))?;
         let host = uri.authority().map_or("", http::uri::Authority::as_str);
         let host = HeaderValue::from_str(host).map_err(|_| super::misconfigured("url", "names no host"))?;
@@ -65,6 +84,8 @@ impl Rest {
             calls,
             timeout,
             max_response: config.max_response.0,
+            registry_path: REGISTRY.to_owned(),
+            said: Said { url: "psa.url", key: "psa.catalog_key and psa.catalog_user" },
         })
     }
 
@@ -141,7 +162,9 @@ impl Psa for Rest {
     }
 
     async fn catalog(&self, credential: &Credential) -> Result<Bytes, PsaError> {
-        let request = self.request(&get(REGISTRY), Some(credential), None)?;
+        let Said { url, key } = self.said;
+        let path = &self.registry_path;
+        let request = self.request(&get(path), Some(credential), None)?;
         let answer = self
             .registry
             .send_within(request, self.timeout)
@@ -150,17 +173,18 @@ impl Psa for Rest {
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             401 => Err(PsaError::KeyRefused(format!(
-                "GET {REGISTRY} answered 401: the key for the registry is not accepted; \
-                 see psa.catalog_key and psa.catalog_user"
+                "GET {path} answered 401: the key for the registry is not accepted; see {key}"
             ))),
             403 => Err(PsaError::Misconfigured(format!(
-                "GET {REGISTRY} answered 403: the key for the registry may not read it; \
-                 see psa.catalog_key and psa.catalog_user"
+                "GET {path} answered 403: the key for the registry may not read it; see {key}"
             ))),
             404 => Err(PsaError::Misconfigured(format!(
-                "GET {REGISTRY} answered 404: psa.url does not lead to a PSA with a registry"
+                "GET {path} answered 404: {url} does not lead to a PSA with a registry"
             ))),
-            status => Err(PsaError::Unavailable(format!("GET {REGISTRY} answered {status}"))),
+            status @ 300..=399 => Err(PsaError::Misconfigured(format!(
+                "GET {path} answered {status}: redirects are not followed; set {url} to the PSA's final address"
+            ))),
+            status => Err(PsaError::Unavailable(format!("GET {path} answered {status}"))),
         }
     }
 

@@ -64,10 +64,15 @@ pub const INLINE_BINARY: usize = 64 << 10;
 /// is `"data":null` with a `note` and, up to [`INLINE_BINARY`], its `base64`; everything else into an
 /// error result `{"status","ok":false,"error","remedy","retryAfter"?}`.
 pub fn shape(response: &RestResponse) -> ToolResult {
+    shape_for(response, None)
+}
+
+/// The same; `key_hint` is the remedy of 401 and 403 where who calls can mend their key.
+pub(super) fn shape_for(response: &RestResponse, key_hint: Option<&str>) -> ToolResult {
     match response.status {
         200..=299 => success(response),
         300..=399 => redirected(response),
-        _ => refused(response),
+        _ => refused(response, key_hint),
     }
 }
 
@@ -129,12 +134,15 @@ fn redirected(response: &RestResponse) -> ToolResult {
     failure(response, format!("redirected{whither}, not followed").into(), remedy)
 }
 
-fn refused(response: &RestResponse) -> ToolResult {
+fn refused(response: &RestResponse, key_hint: Option<&str>) -> ToolResult {
     let body = body::read(response);
     let is_page = matches!(body, Body::Page);
     let error = errors::said(response, body);
     let wait = retry_after(response, &error);
-    let remedy = errors::remedy(response.status, &error, wait.as_ref(), is_page);
+    let remedy = match (response.status, key_hint) {
+        (401 | 403, Some(hint)) => hint.to_owned(),
+        (status, _) => errors::remedy(status, &error, wait.as_ref(), is_page),
+    };
     failure(response, error, remedy)
 }
 

@@ -5,7 +5,7 @@ pub const WORDS: [&str; 3] = ["mcp", "tool", "identity"];
 pub const CELLAR: [&str; 2] = ["store", "outbound"];
 pub const DOORS: [&str; 3] = ["psa", "idp", "audit"];
 /// May know all rooms but `demo`, which only `cli` starts.
-pub const HOUSE: [&str; 5] = ["app", "cli", "config", "main", "lib"];
+pub const HOUSE: [&str; 6] = ["app", "cli", "config", "connect", "main", "lib"];
 /// May read the gathered configuration: `config` itself is a room of the house that nobody else imports.
 pub const KNOW_CONFIG: [&str; 4] = ["app", "cli", "main", "config"];
 
@@ -23,6 +23,8 @@ pub fn may_know(room: &str, other: &str) -> Option<bool> {
         _ if CELLAR.contains(&room) => among(&[&GROUND, &WORDS, policy]),
         _ if DOORS.contains(&room) => among(&[&GROUND, &WORDS, policy, &CELLAR]),
         "gate" => among(&[&GROUND, &WORDS, policy, &["store"], &DOORS]),
+        // What speaks to a server elsewhere: the gate's opposite, and a stranger to it.
+        "bridge" => among(&[&GROUND, &WORDS, &["outbound"]]),
         "edge" => among(&[&GROUND, &WORDS, &["gate"]]),
         "demo" => among(&[&GROUND]),
         _ if HOUSE.contains(&room) => match other {
@@ -37,7 +39,7 @@ pub fn may_know(room: &str, other: &str) -> Option<bool> {
 
 /// True where the list has a floor for `room`.
 pub fn is_room(room: &str) -> bool {
-    [&GROUND[..], &WORDS, &CELLAR, &DOORS, &HOUSE, &["policy", "gate", "edge", "demo"]]
+    [&GROUND[..], &WORDS, &CELLAR, &DOORS, &HOUSE, &["policy", "gate", "bridge", "edge", "demo"]]
         .iter()
         .any(|group| group.contains(&room))
 }
