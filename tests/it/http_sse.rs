@@ -296,7 +296,7 @@ async fn a_stream_is_proof_for_no_longer_than_its_token() {
     let trusted = Some(Trusted { issuer: &issuer.url, agents });
     let more = "[sse]\nenabled = true\nstream_is_proof = true\n";
     let world = World::of(Plan { trusted, more, ..Plan::default() }).await;
-    let ends = Clock::System.now_seconds() + 4;
+    let ends = Clock::System.now_seconds() + 8;
     let token = issuer.token("somebody", &format!("{}{PATH}", world.base), json!({"exp": ends}));
     let mut stream = Stream::open(opening(&world, Some(&token))).await;
     let messages = stream.next().await.unwrap().data.unwrap();

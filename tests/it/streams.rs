@@ -316,7 +316,7 @@ async fn a_stream_ends_when_the_token_that_opened_it_does() {
     let agents = vec![("technician", "somebody".to_owned(), "technician")];
     let trusted = Some(Trusted { issuer: &issuer.url, agents });
     let world = World::of(Plan { trusted, ..Plan::default() }).await;
-    let ends = Clock::System.now_seconds() + 4;
+    let ends = Clock::System.now_seconds() + 8;
     let token = issuer.token("somebody", &world.mcp_url, json!({"exp": ends}));
     let (body, mut headers) = modern("subscriptions/listen", listening());
     headers.push(("accept", BOTH.to_owned()));
