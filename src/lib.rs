@@ -33,18 +33,29 @@
 //! One new file, one `mod` line and one table row beside each other:
 //! a PSA in `psa/` (`KINDS`), an audit sink in `audit/sink/` (`KINDS`), an MCP revision in
 //! `mcp/revision/` (`REVISIONS`). A tool is a [`tool::table::ToolRow`].
+//!
+//! # Editions
+//! `server`, the default, is everything. `--no-default-features --features connect` builds the local connector alone:
+//! `sidegate connect` and `sidegate doctor`, without pingora, store, issuers and what is served to others.
 
+// The connector's edition speaks to one person and leaves what is for many unused.
+#![cfg_attr(not(feature = "server"), allow(dead_code))]
+
+#[cfg(feature = "server")]
 pub mod app;
 pub mod audit;
 pub mod bridge;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod connect;
+#[cfg(feature = "server")]
 pub mod demo;
 pub mod edge;
 pub mod gate;
 pub mod identity;
+#[cfg(feature = "server")]
 pub mod idp;
 pub mod mcp;
 pub mod metrics;
@@ -52,6 +63,7 @@ pub mod outbound;
 pub mod policy;
 pub mod psa;
 pub mod secret;
+#[cfg(feature = "server")]
 pub mod store;
 pub mod tool;
 pub mod units;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sidegate::cli::{self, Arguments};
 
+#[cfg(feature = "server")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -158,6 +158,9 @@ cargo fmt --check
 cargo fmt --check --manifest-path "$clients/rmcp/Cargo.toml"
 say 'cargo clippy --all-targets --locked -- -D warnings'
 cargo clippy --all-targets --locked -- -D warnings
+# The connector's edition is the same source with less of it.
+say 'cargo clippy --no-default-features --features connect --locked -- -D warnings'
+cargo clippy --no-default-features --features connect --locked -- -D warnings
 round=1
 while [ "$round" -le "$rounds" ]; do
     say "cargo test --locked ($round of $rounds)"

@@ -190,10 +190,9 @@ impl Issuer {
 
     async fn ask(&self, way: &Way, client: &Client, secret: &Secret) -> Result<Granted, String> {
         let secret = secret.expose().trim();
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials").append_pair("resource", &way.resource);
-        if let Some(scope) = client.scope.as_ref().or(way.scope.as_ref()) {
-            form.append_pair("scope", scope);
+        let mut fields = vec![("grant_type", "client_credentials"), ("resource", way.resource.as_str())];
+        if let Some(scope) = client.scope.as_deref().or(way.scope.as_deref()) {
+            fields.push(("scope", scope));
         }
         let mut request = Request::builder()
             .method(Method::POST)
@@ -201,7 +200,7 @@ impl Issuer {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json");
         if way.in_body {
-            form.append_pair("client_id", &client.id).append_pair("client_secret", secret);
+            fields.extend([("client_id", client.id.as_str()), ("client_secret", secret)]);
         } else {
             // RFC 6749 section 2.3.1: both are form-encoded first.
             let encoded =
@@ -212,7 +211,8 @@ impl Issuer {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        let request = request.body(Bytes::from(form.finish()));
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = request.body(Bytes::from(body));
         let answer = self.fetch(request).await.map_err(|error| format!("{}: {error}", way.endpoint))?;
         if !answer.status().is_success() {
             let said = words(answer.body()).map(|words| format!(" ({words})")).unwrap_or_default();

@@ -1,122 +1,42 @@
-//! The command line: each command is a thin file that calls the gate or the app.
+//! The command line: each command is a thin file that calls the gate, the app or the connector.
 
-mod agent;
-mod check;
 pub mod connect;
-mod demo;
 mod doctor;
-mod idp;
-mod init;
-mod keys;
-mod local;
-mod logging;
-mod serve;
-mod token;
+#[cfg(feature = "server")]
+mod server;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::app::{self, AppError};
-use crate::clock::Clock;
-use crate::config::{self, Config};
-use crate::gate::admin::Admin;
-
-/// Where the configuration is looked for when none is named.
-const USUAL_PLACES: [&str; 2] = ["sidegate.toml", "/etc/sidegate/sidegate.toml"];
 
 /// The governed MCP door to a PSA.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version)]
 pub struct Arguments {
-    /// The configuration file; without it ./sidegate.toml, then /etc/sidegate/sidegate.toml.
-    #[arg(long, global = true, env = "SIDEGATE_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    options: server::Options,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve MCP in front of the PSA.
-    Serve,
-    /// Try everything on this machine: a demo PSA, an issuer and Sidegate in front of them.
-    Demo(demo::DemoArguments),
-    /// Write a first configuration: asks for what is not given as a flag, and tries each answer.
-    Init(init::InitArguments),
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    Server(server::Command),
     /// Speak MCP over standard input and output: to the PSA under your own key, or to a Sidegate elsewhere.
     Connect(connect::ConnectArguments),
-    /// Report every problem of the configuration at once.
-    Check,
-    /// Add, list and switch agents.
-    #[command(subcommand)]
-    Agent(agent::AgentCommand),
-    /// Add and list trusted identity providers.
-    #[command(subcommand)]
-    Idp(idp::IdpCommand),
-    /// Explain a token, or get a new one from the running demo.
-    #[command(subcommand)]
-    Token(token::TokenCommand),
-    /// Look after the PSA keys that were minted.
-    #[command(subcommand)]
-    Keys(keys::KeysCommand),
     /// Do what MCP clients do against any server, and say which step fails for whom and what to change.
     Doctor(doctor::DoctorArguments),
-    /// Ask the server that runs here whether it is ready; for containers without a shell.
-    Health(local::HealthArguments),
-    /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
-    Drain(local::DrainArguments),
 }
-
-/// What a command ends with: nothing, or words for the operator.
-type Done = Result<(), AppError>;
 
 /// Runs one command; complaints go to standard error.
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let config = arguments.config.as_deref();
-    let done = match arguments.command {
-        Command::Serve => serve::run(config).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Init(arguments) => init::run(config, arguments).await,
-        Command::Connect(arguments) => return connect::run(arguments).await,
-        Command::Check => check::run(config),
-        Command::Agent(command) => agent::run(config, command).await,
-        Command::Idp(command) => idp::run(config, command).await,
-        Command::Token(command) => token::run(config, command).await,
-        Command::Keys(command) => keys::run(config, command).await,
-        Command::Doctor(arguments) => return doctor::run(arguments).await,
-        Command::Health(arguments) => local::health(config, arguments).await,
-        Command::Drain(arguments) => local::drain(config, arguments).await,
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(AppError(message)) => {
-            eprintln!("sidegate: {message}");
-            ExitCode::FAILURE
-        }
+    match arguments.command {
+        #[cfg(feature = "server")]
+        Command::Server(command) => server::run(arguments.options, command).await,
+        Command::Connect(arguments) => connect::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
     }
-}
-
-/// The configuration file to read: the one that is named, else the first usual place that is there.
-fn place(named: Option<&Path>) -> Option<PathBuf> {
-    named
-        .map(Path::to_path_buf)
-        .or_else(|| USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.is_file()))
-}
-
-/// The configuration, or every problem of it.
-fn load(named: Option<&Path>) -> Result<Config, AppError> {
-    config::load(place(named).as_deref(), config::environment())
-        .map_err(|problems| AppError(format!("the configuration cannot be used\n{problems}")))
-}
-
-/// The administrator's verbs on the configured store. The configuration file's own agents and
-/// issuers are not applied here: only `serve` does that, so that a command that is run with
-/// another file switches nobody off.
-async fn administer(named: Option<&Path>) -> Result<(Config, Admin), AppError> {
-    let config = load(named)?;
-    logging::start(&config.log);
-    let admin = app::admin(&config, Clock::System).await?;
-    Ok((config, admin))
 }

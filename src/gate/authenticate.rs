@@ -7,8 +7,8 @@ use moka::Expiry;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::Visitor;
 use super::roster::{Roster, Snapshot};
+use super::{Refusal, Visitor};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
 use crate::identity::metadata::Resource;
@@ -184,6 +184,34 @@ impl Turned {
             token_id: signed.token_id().map(str::to_owned),
         };
         Self { fault: fault.into(), holder: Some(holder) }
+    }
+}
+
+impl Refusal {
+    /// How an authentication fault is told: a challenge where another token would help, with the
+    /// `scopes` to ask for, without one where none would, unavailable where we cannot judge.
+    pub(super) fn of(fault: &AuthFault, resource: &Resource, scopes: &[String]) -> Self {
+        let message = fault.to_string();
+        match fault {
+            AuthFault::Missing => {
+                Self::Unauthorized { challenge: resource.challenge(scopes, None), code: None, message }
+            }
+            AuthFault::Malformed
+            | AuthFault::Dpop
+            | AuthFault::Token(_)
+            | AuthFault::Proof(_)
+            | AuthFault::NotBound
+            | AuthFault::UnknownIssuer => {
+                let code = "invalid_token";
+                let challenge = resource.challenge(scopes, Some((code, &message)));
+                Self::Unauthorized { challenge, code: Some(code), message }
+            }
+            AuthFault::Disabled => Self::Disabled,
+            AuthFault::KeysUnavailable => Self::Unavailable {
+                message: "the issuer's keys cannot be fetched at the moment; try again shortly",
+            },
+            AuthFault::RosterStale => Self::STORE_UNREADABLE,
+        }
     }
 }
 

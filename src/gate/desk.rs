@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::catalogue::Catalogue;
@@ -19,7 +19,7 @@ use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
 use super::trail::Trail;
-use super::watch::Watches;
+use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -298,6 +298,20 @@ impl Desk {
     fn listing(&self, revision: &'static Revision) -> Arc<RawValue> {
         let found = self.listings.iter().find(|(of, _)| *of == revision);
         found.map(|(_, listing)| listing.clone()).expect("there is one for each revision")
+    }
+
+    /// Says first of all what will be told on a stream of changes.
+    pub(super) fn agree(
+        &self,
+        revision: &'static Revision,
+        id: &Id,
+        wanted: &Map<String, Value>,
+        stream: &Stream,
+    ) -> Topic {
+        let agreed = self.parts.extra.as_ref().map(|extra| extra.agrees(wanted)).unwrap_or_default();
+        let params = json!({ "notifications": agreed, "_meta": revision.of_stream(id) });
+        stream.say(revision.notification("notifications/subscriptions/acknowledged", &params));
+        Topic { revision, agreed: Some((id.clone(), agreed)) }
     }
 
     /// Ends everything that is open of agents for whom `gone` says so.

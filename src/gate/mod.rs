@@ -1,363 +1,69 @@
-//! The verbs: admit a caller, answer its message. The whole story of a request on one screen.
+//! The verbs: admit a caller ([`Gate::admit`], the whole story of a request on one screen), answer its message
+//! ([`Desk`]). The connector has a desk and no gate.
 //!
 //! Knows the words, the policy, the store's methods and the doors' traits; no HTTP status,
 //! no SQL, no adapter.
 
-pub mod admin;
-mod authenticate;
+mod batch;
 mod call;
 mod catalogue;
 mod credential;
 mod desk;
-mod doorway;
-mod events;
 mod extra;
-#[cfg(feature = "conformance")]
-mod fixtures;
 mod limits;
 mod line;
 mod message;
-mod post;
 mod progress;
 mod refusal;
-mod request;
-mod roster;
 mod seal;
 mod session;
-mod shelf;
 mod stream;
 mod trail;
 mod visitor;
 mod watch;
 
-use std::sync::Arc;
-use std::time::Instant;
+#[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+mod admit;
+#[cfg(feature = "server")]
+mod authenticate;
+#[cfg(feature = "server")]
+mod doorway;
+#[cfg(feature = "server")]
+mod events;
+#[cfg(feature = "conformance")]
+mod fixtures;
+#[cfg(feature = "server")]
+mod post;
+#[cfg(feature = "server")]
+mod request;
+#[cfg(feature = "server")]
+mod roster;
+#[cfg(feature = "server")]
+mod shelf;
 
-use arc_swap::ArcSwap;
-
-pub use authenticate::{Authenticator, Bearer};
 pub use catalogue::{Catalogue, CatalogueParts, Kept, Shelf};
 pub use credential::{Credentials, Standing};
 pub use desk::{Desk, DeskParts, DeskTerms};
-pub use doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES};
-pub use events::{SseConfig, SseTerms};
 pub use extra::{Extra, Talk, Visit};
-#[cfg(feature = "conformance")]
-pub use fixtures::Fixtures;
 pub use limits::LimitsConfig;
 pub use line::Line;
-pub use post::{Post, Wire};
 pub use refusal::{Limit, Refusal};
-pub use request::{Head, Method, Outgoing};
-pub use roster::{MAX_STALENESS, Roster};
 pub use session::SessionsConfig;
-pub use shelf::StoreShelf;
 pub use stream::{Event, EventReader};
 pub use visitor::Visitor;
 
-use crate::audit::Phase;
-use crate::mcp::revision::Headers;
-use crate::metrics::Metrics;
-use authenticate::{Admitted, Turned};
-use events::Lines;
-use trail::Trail;
-
-/// An authenticated request whose body is still to be read.
-pub struct Admission {
-    admitted: Admitted,
-    head: Head,
-    trail: Trail,
-    started: Instant,
-}
-
-impl Admission {
-    /// Ends the request without an answer, on record.
-    pub fn refuse(self, refusal: Refusal) -> Refusal {
-        self.trail.refuse(refusal.code());
-        refusal
-    }
-
-    /// What is to be done: only a message has a body.
-    pub fn method(&self) -> Method {
-        self.head.method
-    }
-}
-
-/// What a running gate may be told anew; each request is held to the terms of its moment.
-pub struct Terms {
-    /// Hosts, origins and the resource identifier.
-    pub doorway: Doorway,
-    /// How messages are answered.
-    pub desk: DeskTerms,
-    /// How event streams of HTTP+SSE are kept.
-    pub sse: SseTerms,
-}
-
-/// The gate: everything between bytes in and bytes out.
-pub struct Gate {
-    desk: Arc<Desk>,
-    authenticator: Authenticator,
-    doorway: ArcSwap<Doorway>,
-    sse: ArcSwap<SseTerms>,
-    lines: Arc<Lines>,
-}
-
-impl Gate {
-    /// In front of a desk, with terms of its own.
-    pub fn new(desk: Arc<Desk>, authenticator: Authenticator, doorway: Doorway, sse: SseTerms) -> Self {
-        Self {
-            desk,
-            authenticator,
-            doorway: ArcSwap::from_pointee(doorway),
-            sse: ArcSwap::from_pointee(sse),
-            lines: Arc::default(),
-        }
-    }
-
-    /// From the next request on, `terms` hold.
-    pub fn adopt(&self, terms: Terms) {
-        self.desk.adopt(terms.desk);
-        self.doorway.store(Arc::new(terms.doorway));
-        self.sse.store(Arc::new(terms.sse));
-    }
-
-    /// Calls that are still on their way to the PSA are waited for no longer; their callers are told.
-    pub fn cut(&self) {
-        self.desk.cut.cancel();
-    }
-
-    /// Ends the sessions and streams of agents that are switched off or gone; ends when the roster does.
-    pub async fn follow(self: Arc<Self>, roster: Arc<Roster>) {
-        let mut changes = roster.watch();
-        while changes.changed().await.is_ok() {
-            let snapshot = changes.borrow_and_update().clone();
-            self.desk.turn_out(|agent| !snapshot.active.iter().any(|active| active == agent));
-        }
-    }
-
-    /// Lets a request in, or turns it away: Host and Origin, then the bearer, then the form of
-    /// the request. From the bearer on it leaves a record.
-    pub async fn admit(&self, head: Head) -> Result<Admission, Refusal> {
-        let started = Instant::now();
-        let parts = &self.desk.parts;
-        let approach = head.approach();
-        self.check(&head)?;
-        if !parts.audit.has_room() {
-            return Err(self.turned_away(Refusal::Busy));
-        }
-        let mut trail =
-            Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, head.client_address);
-        if let Err(refusal) = self.may_try(&head) {
-            parts.metrics.refuse(refusal.code());
-            trail.refuse(refusal.code());
-            return Err(refusal);
-        }
-        let resource = self.doorway.load().resource(approach);
-        let proven = (head.endpoint.kind == Kind::Messages)
-            .then(|| self.proven(&head.bearer, head.stream.as_deref(), head.endpoint.resource));
-        let authenticated = match proven.flatten() {
-            // As it is now, not as it was when the stream was opened.
-            Some(admitted) => self.authenticator.again(admitted).await,
-            None => self.authenticator.authenticate(&head.bearer, head.client_certificate, &resource).await,
-        };
-        trail.phase(Phase::Authenticate, started);
-        let admitted = match authenticated {
-            Ok(admitted) => admitted,
-            Err(turned) => {
-                if turned.fault.is_bad_token() {
-                    self.desk.limits.failed(head.client_address);
-                }
-                return Err(self.turn_away(turned, trail, approach));
-            }
-        };
-        trail.caller(&admitted.caller);
-        let admission = Admission { admitted, head, trail, started };
-        let head = &admission.head;
-        match unfit(head) {
-            Some(refusal) => Err(admission.refuse(refusal)),
-            None => Ok(admission),
-        }
-    }
-
-    /// Answers one body, or what is asked without one.
-    pub async fn answer(&self, admission: Admission, body: &[u8], wire: Wire) -> Outgoing {
-        let Admission { admitted, head, trail, started } = admission;
-        // A body may take its time: what is done now is judged by the rows of now.
-        let admitted = match self.authenticator.again(admitted).await {
-            Ok(admitted) => admitted,
-            Err(turned) => return Outgoing::Refused(self.turn_away(turned, trail, head.approach())),
-        };
-        let resource = self.doorway.load().resource(head.approach());
-        match head.endpoint.kind {
-            Kind::Streamable => {}
-            Kind::Events => {
-                return self.open_events(Admission { admitted, head, trail, started });
-            }
-            Kind::Messages => {
-                let resource = (head.endpoint.resource, resource);
-                return self.post_message(
-                    &admitted,
-                    head.stream.as_deref(),
-                    resource,
-                    body,
-                    trail,
-                    wire.hold,
-                );
-            }
-        }
-        let visitor = admitted.visitor(resource);
-        let session = head.session.as_deref();
-        match (head.method, session) {
-            (Method::Get, Some(session)) => {
-                self.desk.listen(&visitor, session, head.last_event.as_deref(), trail)
-            }
-            (Method::Delete, Some(session)) => self.desk.leave(&visitor, session, trail),
-            _ => {
-                let (takes_json, takes_streams) = head.takes();
-                let headers = Headers {
-                    protocol_version: head.protocol_version.as_deref(),
-                    method: head.mcp_method.as_deref(),
-                    name: head.mcp_name.as_deref(),
-                    ..Headers::default()
-                };
-                let post = Post { headers, session, takes_json, takes_streams, body, started };
-                self.desk.answer(visitor, post, trail, wire).await
-            }
-        }
-    }
-
-    /// The protected-resource metadata (RFC 9728 section 2): JSON that names the tenant's issuers
-    /// and the scopes that their tokens may need.
-    pub async fn metadata(&self, approach: Approach<'_>) -> Result<Vec<u8>, Refusal> {
-        self.doorway.load().check(approach).map_err(|fault| self.foreign(fault))?;
-        let snapshot = self.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
-        let issuers: Vec<_> = snapshot.trust.issuers().map(|issuer| issuer.issuer.clone()).collect();
-        let document =
-            self.doorway.load().resource(approach).metadata(&issuers, snapshot.trust.scopes_supported());
-        Ok(document.to_string().into_bytes())
-    }
-
-    /// The hosts, origins and paths that are ours now.
-    pub fn doorway(&self) -> Arc<Doorway> {
-        self.doorway.load_full()
-    }
-
-    /// Whether a request may pass through to the PSA: it speaks to a host of ours, and none of the
-    /// issuers that the tokens within it name is one of ours. Who else it is, the PSA judges.
-    pub async fn pass(&self, approach: Approach<'_>, issuers: &[String]) -> Result<(), Refusal> {
-        // A browser on the PSA's own pages sends an Origin, which is the PSA's affair.
-        let approach = Approach { origin: None, ..approach };
-        self.doorway.load().check(approach).map_err(|_| Refusal::Host)?;
-        if issuers.is_empty() {
-            return Ok(());
-        }
-        let snapshot = self.authenticator.snapshot().await.map_err(|_| Refusal::STORE_UNREADABLE)?;
-        let bare = |issuer: &str| issuer.trim_end_matches('/').to_owned();
-        let ours = |named: &String| snapshot.known_issuers.iter().any(|known| bare(known) == bare(named));
-        if issuers.iter().any(ours) {
-            let endpoint = self.doorway.load().resource(approach).identifier().to_owned();
-            return Err(Refusal::AgentToken { endpoint });
-        }
-        Ok(())
-    }
-
-    /// Counts a request that passed through by the PSA's answer, or one that was refused.
-    pub fn passed(&self, status: Option<u16>, refused: bool) {
-        self.desk.parts.metrics.passed(status, refused);
-    }
-
-    /// Refuses foreign hosts and origins, and counts what it refuses.
-    pub fn check(&self, head: &Head) -> Result<(), Refusal> {
-        self.doorway.load().check(head.approach()).map_err(|fault| self.foreign(fault))
-    }
-
-    /// The origin that may read the answer to this request (CORS), if it has one.
-    pub fn reader<'a>(&self, head: &'a Head) -> Option<&'a str> {
-        let origin = head.origin.as_deref()?;
-        self.doorway.load().check(head.approach()).is_ok().then_some(origin)
-    }
-
-    /// Counts a request that is refused before it is looked at.
-    pub fn turned_away(&self, refusal: Refusal) -> Refusal {
-        self.desk.parts.metrics.requests.with_label_values(&["refused"]).inc();
-        self.desk.parts.metrics.limited(refusal.code());
-        refusal
-    }
-
-    /// What the edge counts as well.
-    pub fn counts(&self) -> &Arc<Metrics> {
-        &self.desk.parts.metrics
-    }
-
-    /// Why calls cannot be answered yet, if they cannot.
-    pub fn not_ready(&self) -> Option<&'static str> {
-        if !self.desk.parts.catalogue.is_loaded() {
-            return Some("the PSA's catalogue has not been loaded");
-        }
-        if !self.authenticator.is_fresh() {
-            return Some("the store cannot be read");
-        }
-        (!self.desk.parts.audit.has_room()).then_some("audit records cannot be written")
-    }
-
-    /// All metrics in Prometheus text format, with the gauges as of now.
-    pub fn metrics(&self, ready: bool) -> String {
-        self.desk.parts.catalogue.observe();
-        self.desk.parts.credentials.observe();
-        self.desk.parts.audit.observe();
-        let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.desk.parts.metrics.sessions.set(shown(self.desk.sessions.count()));
-        self.desk.parts.metrics.streams.set(shown(self.desk.watches.count()));
-        self.desk.parts.metrics.ready.set(i64::from(ready));
-        self.desk.parts.metrics.render()
-    }
-
-    /// Ends the request of a caller that is not let in, on record with whose token it
-    /// was as far as that was verified.
-    fn turn_away(&self, turned: Turned, mut trail: Trail, approach: Approach<'_>) -> Refusal {
-        if let Some(holder) = &turned.holder {
-            trail.stranger(holder);
-        }
-        self.desk.parts.metrics.refuse(turned.fault.label());
-        trail.refuse(turned.fault.label());
-        let scopes = self.authenticator.scopes_to_ask_for();
-        Refusal::of(&turned.fault, &self.doorway.load().resource(approach), &scopes)
-    }
-
-    fn foreign(&self, fault: DoorFault) -> Refusal {
-        let (reason, refusal) = match fault {
-            DoorFault::Host => ("host_not_allowed", Refusal::Host),
-            DoorFault::Origin => ("origin_not_allowed", Refusal::Origin),
-        };
-        self.desk.parts.metrics.refuse(reason);
-        self.turned_away(refusal)
-    }
-
-    /// Refuses an address from which too many bad tokens came, before anything is computed. A token that
-    /// was good may always be shown again: who has it is not the one who guesses from the same address.
-    fn may_try(&self, head: &Head) -> Result<(), Refusal> {
-        match (&head.bearer, self.desk.limits.may_try(head.client_address)) {
-            (Bearer::Token(_) | Bearer::Malformed, Err(refusal))
-                if !self.authenticator.was_good(&head.bearer) =>
-            {
-                Err(refusal)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What is wrong with the form of a request, before its body is read.
-fn unfit(head: &Head) -> Option<Refusal> {
-    match (head.endpoint.kind, head.method) {
-        // What is asked without a message is asked of a session.
-        (Kind::Streamable, Method::Get | Method::Delete) if head.session.is_none() => Some(Refusal::Method),
-        (Kind::Streamable | Kind::Events, Method::Get) => (!head.takes().1).then_some(Refusal::NotAcceptable),
-        (Kind::Streamable, Method::Delete) => None,
-        (Kind::Streamable | Kind::Messages, Method::Post) if !head.is_json() => Some(Refusal::MediaType),
-        (Kind::Streamable | Kind::Messages, Method::Post) => None,
-        (_, Method::Other)
-        | (Kind::Events, Method::Post | Method::Delete)
-        | (Kind::Messages, Method::Get | Method::Delete) => Some(Refusal::Method),
-    }
-}
+#[cfg(feature = "conformance")]
+pub use fixtures::Fixtures;
+#[cfg(feature = "server")]
+pub use {
+    admit::{Admission, Gate, Terms},
+    authenticate::{Authenticator, Bearer},
+    doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
+    events::{SseConfig, SseTerms},
+    post::{Post, Wire},
+    request::{Head, Method, Outgoing},
+    roster::{MAX_STALENESS, Roster},
+    shelf::StoreShelf,
+};

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Done, Job, introduced, notice, turned_down};
@@ -16,15 +15,12 @@ use super::watch::Topic;
 use super::{Outgoing, Refusal, Visitor};
 use crate::audit::Phase;
 use crate::mcp::message::{Ask, Reply};
-use crate::mcp::revision::{self, Decoded, Era, Headers, OnDisconnect, Posted, Rejected, Revision};
+use crate::mcp::revision::{self, Decoded, Era, Headers, OnDisconnect, Posted, Revision};
 use crate::mcp::rpc::Id;
 
 /// A call that takes longer is answered as a stream, where the client takes one: proxies cut a line on which
 /// nothing happens.
 const STREAM_AFTER: Duration = Duration::from_secs(15);
-
-/// Messages of one batch that are worked on at once.
-const BATCH_AT_ONCE: usize = 8;
 
 /// One body, as its transport found it.
 pub struct Post<'a> {
@@ -188,53 +184,6 @@ impl Desk {
         })
     }
 
-    /// The answers of a batch in its order, as one array; None where nothing is to be answered.
-    pub(super) async fn batch(
-        self: &Arc<Self>,
-        visitor: &Visitor,
-        messages: Vec<Result<Decoded, Box<Rejected>>>,
-        session: Option<&Arc<Session>>,
-        bytes: usize,
-        trail: Trail,
-    ) -> Option<Vec<u8>> {
-        let address = trail.client_address();
-        let mut first = Some(trail);
-        let answers = messages.into_iter().map(|message| {
-            let mut trail = first.take().unwrap_or_else(|| self.trail(visitor, address));
-            async move {
-                let mut decoded = match message {
-                    Ok(decoded) => decoded,
-                    Err(rejected) => return Some(turned_down(&rejected, trail, bytes).1),
-                };
-                introduced(&mut decoded, session);
-                trail.decoded(&decoded, bytes);
-                let Decoded { revision, id, ask, .. } = decoded;
-                let Some(id) = id else {
-                    notice(session, ask);
-                    trail.close("ok", 0);
-                    return None;
-                };
-                let job = Job {
-                    visitor: visitor.clone(),
-                    revision,
-                    id,
-                    ask,
-                    session: session.cloned(),
-                    stream: None,
-                    gone: CancellationToken::new(),
-                    started: Instant::now(),
-                    trail,
-                };
-                self.clone().work(job).await.message()
-            }
-        });
-        let answers: Vec<_> = answers.collect();
-        let answers: Vec<Option<Vec<u8>>> =
-            futures_util::stream::iter(answers).buffered(BATCH_AT_ONCE).collect().await;
-        let answers: Vec<Vec<u8>> = answers.into_iter().flatten().collect();
-        (!answers.is_empty()).then(|| [b"[", answers.join(&b","[..]).as_slice(), b"]"].concat())
-    }
-
     /// Opens a stream of changes. What this server offers does not change while it runs, so it agrees to tell of
     /// nothing; the stream stays until one side ends it.
     fn hear(
@@ -255,20 +204,6 @@ impl Desk {
         let goodbye = revision.encode(id, &Reply::Heard { stream: id.clone() });
         let reader = stream.read(None).with_goodbye(goodbye.into());
         self.stay(visitor, stream, reader, topic, trail)
-    }
-
-    /// Says first of all what will be told on a stream of changes.
-    pub(super) fn agree(
-        &self,
-        revision: &'static Revision,
-        id: &Id,
-        wanted: &Map<String, Value>,
-        stream: &Stream,
-    ) -> Topic {
-        let agreed = self.parts.extra.as_ref().map(|extra| extra.agrees(wanted)).unwrap_or_default();
-        let params = json!({ "notifications": agreed, "_meta": revision.of_stream(id) });
-        stream.say(revision.notification("notifications/subscriptions/acknowledged", &params));
-        Topic { revision, agreed: Some((id.clone(), agreed)) }
     }
 
     /// Opens the stream of a session for what belongs to no request, or reads on where `last_event` says that the

@@ -2,7 +2,6 @@
 //!
 //! The edge gives each refusal its HTTP status; nothing here knows one.
 
-use super::authenticate::AuthFault;
 use crate::identity::metadata::Resource;
 use crate::policy::Lacking;
 
@@ -101,32 +100,6 @@ impl Refusal {
     /// The agent table cannot be read.
     pub(super) const STORE_UNREADABLE: Self =
         Self::Unavailable { message: "the agent table cannot be read at the moment; try again shortly" };
-
-    /// How an authentication fault is told: a challenge where another token would help, with the
-    /// `scopes` to ask for, without one where none would, unavailable where we cannot judge.
-    pub(super) fn of(fault: &AuthFault, resource: &Resource, scopes: &[String]) -> Self {
-        let message = fault.to_string();
-        match fault {
-            AuthFault::Missing => {
-                Self::Unauthorized { challenge: resource.challenge(scopes, None), code: None, message }
-            }
-            AuthFault::Malformed
-            | AuthFault::Dpop
-            | AuthFault::Token(_)
-            | AuthFault::Proof(_)
-            | AuthFault::NotBound
-            | AuthFault::UnknownIssuer => {
-                let code = "invalid_token";
-                let challenge = resource.challenge(scopes, Some((code, &message)));
-                Self::Unauthorized { challenge, code: Some(code), message }
-            }
-            AuthFault::Disabled => Self::Disabled,
-            AuthFault::KeysUnavailable => Self::Unavailable {
-                message: "the issuer's keys cannot be fetched at the moment; try again shortly",
-            },
-            AuthFault::RosterStale => Self::STORE_UNREADABLE,
-        }
-    }
 
     /// How a call that lacks scopes is told.
     pub(super) fn lacking(lacking: &Lacking, resource: &Resource) -> Self {

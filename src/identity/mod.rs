@@ -5,18 +5,24 @@ pub mod challenge;
 mod claims;
 pub mod confirmation;
 mod fault;
+#[cfg(feature = "server")]
 mod json;
+#[cfg(feature = "server")]
 mod jwk;
 pub mod metadata;
 pub mod scopes;
 pub mod stray;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(feature = "server")]
 pub mod token;
 pub mod trust;
 
+pub use claims::{Claims, Rules};
 pub use confirmation::ProofFault;
+pub use fault::TokenFault;
 pub use metadata::{Resource, metadata_path};
 pub use scopes::RequiredScopes;
-pub use token::{Claims, Peeked, Rules, TokenFault, VerifyKey};
+#[cfg(feature = "server")]
+pub use token::{Peeked, VerifyKey};
 pub use trust::{AgentBinding, Caller, Trust, TrustFault, TrustedIssuer, caller};

@@ -116,20 +116,25 @@ def describe(error):
     return [{"name": type(error).__name__, "message": str(error)}]
 
 
-def read_config():
+def remote(config):
+    """What a client needs to know of a server that it calls over HTTP."""
+    return config["mcp_url"], config.get("token") or (config["client_id"], config["client_secret"])
+
+
+def read_config(needed):
     argument = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] != "-" else sys.stdin.read()
     try:
         config = json.loads(argument)
-        config["mcp_url"], config.get("token") or (config["client_id"], config["client_secret"])
+        needed(config)
     except (ValueError, KeyError) as error:
         print(f"the configuration is not JSON or lacks a key: {error!r}", file=sys.stderr)
         sys.exit(2)
     return config
 
 
-def main(label, run):
+def main(label, run, needed=remote):
     """Runs `run(config, trace)`: prints one JSON line and exits 0, or one JSON line with `error` and exits 1."""
-    config = read_config()
+    config = read_config(needed)
     trace = []
     line = {"client": label(config), "trace": trace}
     code = 0

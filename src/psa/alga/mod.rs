@@ -1,8 +1,10 @@
 //! AlgaPSA: its REST side, and the table of places its keys can come from.
 
+#[cfg(feature = "server")]
 mod db;
 mod demo;
 mod key;
+#[cfg(feature = "server")]
 mod postgres;
 mod rest;
 mod static_keys;
@@ -32,6 +34,7 @@ struct KeySource {
 }
 
 static SOURCES: &[KeySource] = &[
+    #[cfg(feature = "server")]
     KeySource { name: "postgres", mints: true, problems: postgres::problems, open: postgres::open },
     KeySource { name: "static", mints: false, problems: static_keys::problems, open: static_keys::open },
     KeySource { name: "demo", mints: true, problems: demo::problems, open: demo::open },

@@ -14,6 +14,7 @@ pub mod process;
 pub mod raw;
 pub mod scripted;
 pub mod sse;
+pub mod stdio;
 pub mod tap;
 pub mod tls;
 pub mod wait;
