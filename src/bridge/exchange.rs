@@ -126,7 +126,7 @@ impl Bridge {
     }
 
     /// Says each event of a stream, to the stream's end or to the last answer that is wanted of it.
-    async fn relay(
+    pub(super) async fn relay(
         &self,
         mut pieces: Pieces,
         events: &mut Events,

@@ -216,10 +216,10 @@ impl Bridge {
                     continue;
                 }
             };
-            if let Some(request) = &heard.cancels {
-                if self.forsake(request) || heard.modern {
-                    continue;
-                }
+            if let Some(request) = &heard.cancels
+                && (self.forsake(request) || heard.modern)
+            {
+                continue;
             }
             let (bridge, ordered, listens) = (self.clone(), heard.opens || heard.opened, heard.opened);
             let work = async move {

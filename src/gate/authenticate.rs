@@ -7,8 +7,8 @@ use moka::Expiry;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::Visitor;
 use super::roster::{Roster, Snapshot};
+use super::{Refusal, Visitor};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
 use crate::identity::metadata::Resource;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Done, Job, introduced, notice, turned_down};
@@ -15,7 +15,7 @@ use super::watch::Topic;
 use super::{Outgoing, Refusal, Visitor};
 use crate::audit::Phase;
 use crate::mcp::message::{Ask, Reply};
-use crate::mcp::revision::{self, Decoded, Era, Headers, OnDisconnect, Posted, Rejected, Revision};
+use crate::mcp::revision::{self, Decoded, Era, Headers, OnDisconnect, Posted, Revision};
 use crate::mcp::rpc::Id;
 
 /// A call that takes longer is answered as a stream, where the client takes one: proxies cut a line on which

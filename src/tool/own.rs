@@ -134,7 +134,7 @@ fn gathered(entry: &Entry, args: &Map<String, Value>) -> CallArgs {
         if place == Place::Path {
             group.retain(|name, _| declared(place).any(|known| known == name));
         }
-        group.retain(|name, value| !value.is_null() && !(place == Place::Header && never(name)));
+        group.retain(|name, value| !(value.is_null() || place == Place::Header && never(name)));
         for name in declared(place) {
             let known = group.keys().any(|given| match place {
                 Place::Header => given.eq_ignore_ascii_case(name),
