@@ -36,7 +36,11 @@ pub async fn write(
     session.write_response_body(Some(Bytes::from(first)), false).await?;
     let mut alive = interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let leaving = drain.reached(Phase::Refusing);
+    let settled = events.settled();
+    let leaving = async {
+        drain.reached(Phase::Refusing).await;
+        settled.await;
+    };
     tokio::pin!(leaving);
     let (mut listening, mut staying) = (true, !events.will_end());
     loop {

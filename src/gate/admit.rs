@@ -153,7 +153,14 @@ impl Gate {
             }
             Kind::Messages => {
                 let resource = (head.endpoint.resource, resource);
-                return self.post_message(&admitted, head.stream.as_deref(), resource, body, trail);
+                return self.post_message(
+                    &admitted,
+                    head.stream.as_deref(),
+                    resource,
+                    body,
+                    trail,
+                    wire.hold,
+                );
             }
         }
         let visitor = admitted.visitor(resource);
@@ -300,15 +307,13 @@ impl Gate {
 
 /// What is wrong with the form of a request, before its body is read.
 fn unfit(head: &Head) -> Option<Refusal> {
-    let (takes_json, takes_streams) = head.takes();
     match (head.endpoint.kind, head.method) {
         // What is asked without a message is asked of a session.
         (Kind::Streamable, Method::Get | Method::Delete) if head.session.is_none() => Some(Refusal::Method),
-        (Kind::Streamable | Kind::Events, Method::Get) => (!takes_streams).then_some(Refusal::NotAcceptable),
+        (Kind::Streamable | Kind::Events, Method::Get) => (!head.takes().1).then_some(Refusal::NotAcceptable),
         (Kind::Streamable, Method::Delete) => None,
         (Kind::Streamable | Kind::Messages, Method::Post) if !head.is_json() => Some(Refusal::MediaType),
-        (Kind::Streamable, Method::Post) => (!takes_json && !takes_streams).then_some(Refusal::NotAcceptable),
-        (Kind::Messages, Method::Post) => None,
+        (Kind::Streamable | Kind::Messages, Method::Post) => None,
         (_, Method::Other)
         | (Kind::Events, Method::Post | Method::Delete)
         | (Kind::Messages, Method::Get | Method::Delete) => Some(Refusal::Method),

@@ -41,6 +41,9 @@ pub struct Endpoint {
     pub resource: usize,
 }
 
+/// Paths, and what is meant by each.
+pub type Paths<T> = Vec<(String, T)>;
+
 /// Where messages of an event stream are sent, below the stream's own path.
 pub const MESSAGES: &str = "/messages";
 
@@ -133,7 +136,7 @@ impl Doorway {
 
     /// The paths of the endpoints, and of each resource's metadata. A proxy may cut off the public URL's own
     /// path or pass it on, and passes the metadata's on whole: all of them are ours.
-    pub fn paths(&self) -> (Vec<(String, Endpoint)>, Vec<(String, usize)>) {
+    pub fn paths(&self) -> (Paths<Endpoint>, Paths<usize>) {
         let (mut endpoints, mut metadata) = (Vec::new(), vec![(WELL_KNOWN.to_owned(), 0)]);
         for (resource, served) in self.endpoints.iter().enumerate() {
             let mut all = vec![served.path.clone()];
@@ -152,7 +155,7 @@ impl Doorway {
     }
 
     /// The paths of the endpoints after whatever prefix, where each caller may have one of its own.
-    pub fn inserted(&self) -> Vec<(String, usize)> {
+    pub fn inserted(&self) -> Paths<usize> {
         let open = self.endpoints.iter().enumerate().filter(|(_, served)| served.fixed.is_none());
         open.map(|(resource, served)| (served.path.clone(), resource)).collect()
     }

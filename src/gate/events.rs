@@ -163,6 +163,7 @@ impl Gate {
         resource: (usize, Arc<crate::identity::metadata::Resource>),
         body: &[u8],
         trail: Trail,
+        hold: Arc<dyn Send + Sync>,
     ) -> Outgoing {
         let visitor = admitted.visitor(resource.1);
         let refuse = |trail: Trail, refusal: Refusal| {
@@ -175,7 +176,7 @@ impl Gate {
         if !line.has_room() {
             return refuse(trail, Refusal::Busy);
         }
-        self.desk.take_as(&line, visitor, body, trail);
+        self.desk.take_as(&line, visitor, body, trail, hold);
         Outgoing::Accepted
     }
 }

@@ -88,12 +88,15 @@ pub struct Visit<'a> {
     pub talk: &'a dyn Talk,
 }
 
+/// A result, or an error object.
+type Answered = Result<Value, Value>;
+
 /// Questions to a client that wait for an answer.
 #[derive(Default)]
-pub(super) struct Questions(parking_lot::Mutex<Vec<(Id, oneshot::Sender<Result<Value, Value>>)>>);
+pub(super) struct Questions(parking_lot::Mutex<Vec<(Id, oneshot::Sender<Answered>)>>);
 
 impl Questions {
-    fn put(&self, id: Id) -> oneshot::Receiver<Result<Value, Value>> {
+    fn put(&self, id: Id) -> oneshot::Receiver<Answered> {
         let (answer, waiting) = oneshot::channel();
         let mut open = self.0.lock();
         // Those that nobody waits for any more go first.
@@ -103,7 +106,7 @@ impl Questions {
     }
 
     /// Takes the client's answer; one to no question is dropped.
-    pub fn answer(&self, id: Option<Id>, outcome: Result<Value, Value>) {
+    pub fn answer(&self, id: Option<Id>, outcome: Answered) {
         let mut open = self.0.lock();
         if let Some(at) = open.iter().position(|(put, _)| Some(put) == id.as_ref()) {
             // Whoever asked may have left.

@@ -18,32 +18,35 @@ use super::stream::{EventReader, Stream};
 use super::trail::Trail;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, Reply};
-use crate::mcp::revision::{self, Decoded, Era, Headers, Posted, Rejected};
+use crate::mcp::revision::{self, Decoded, Era, Headers, Posted};
 
 /// One open line.
 pub struct Line {
     session: Arc<Session>,
     out: Arc<Stream>,
     address: Option<IpAddr>,
-    working: AtomicUsize,
+    working: Arc<AtomicUsize>,
 }
 
-/// One message that is being worked on.
-struct Working(Arc<Line>);
+/// One message that is being worked on, and what is held until it is done.
+struct Working {
+    line: Arc<Line>,
+    _hold: Arc<dyn Send + Sync>,
+}
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::AcqRel);
+        self.line.working.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Line {
     /// A line for `agent`, and what is said on it. `address` is where its client is, if that is known.
     pub fn open(agent: &str, address: Option<IpAddr>) -> (Arc<Self>, EventReader) {
-        let out = Stream::new(None);
-        let reader = out.read(None);
+        let (out, working) = (Stream::new(None), Arc::new(AtomicUsize::new(0)));
+        let reader = out.read(None).owing(working.clone());
         let session = Session::new(Uuid::new_v4(), agent, None);
-        (Arc::new(Self { session, out, address, working: AtomicUsize::new(0) }), reader)
+        (Arc::new(Self { session, out, address, working }), reader)
     }
 
     /// Names the line.
@@ -83,9 +86,9 @@ impl Line {
         self.out.end();
     }
 
-    fn begin(self: &Arc<Self>) -> Working {
+    fn begin(self: &Arc<Self>, hold: Arc<dyn Send + Sync>) -> Working {
         self.working.fetch_add(1, Ordering::AcqRel);
-        Working(self.clone())
+        Working { line: self.clone(), _hold: hold }
     }
 
     fn say(&self, said: Option<Vec<u8>>) {
@@ -100,7 +103,7 @@ impl Desk {
     /// ready.
     pub fn take(self: &Arc<Self>, line: &Arc<Line>, visitor: Visitor, body: &[u8]) {
         let trail = self.trail(&visitor, line.address);
-        self.take_as(line, visitor, body, trail);
+        self.take_as(line, visitor, body, trail, Arc::new(()));
     }
 
     /// Answers what came on the line and is no message, because it is longer than `limit` bytes and was not read.
@@ -110,12 +113,26 @@ impl Desk {
         line.say(Some(revision.encode_fault(None, &fault).1));
     }
 
-    pub(super) fn take_as(self: &Arc<Self>, line: &Arc<Line>, visitor: Visitor, body: &[u8], trail: Trail) {
+    /// The same on a record that is open; `hold` is held until it is done.
+    pub(super) fn take_as(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        visitor: Visitor,
+        body: &[u8],
+        trail: Trail,
+        hold: Arc<dyn Send + Sync>,
+    ) {
         let bare = Headers { bare: true, ..Headers::default() };
         match revision::decode(&self.headers(&bare, Some(&line.session)), body) {
             Err(rejected) => line.say(Some(turned_down(&rejected, trail, body.len()).1)),
-            Ok(Posted::One(decoded)) => self.take_one(line, visitor, decoded, body.len(), trail),
-            Ok(Posted::Batch(messages)) => self.take_batch(line, visitor, messages, body.len(), trail),
+            Ok(Posted::One(decoded)) => self.take_one(line, visitor, decoded, body.len(), trail, hold),
+            Ok(Posted::Batch(messages)) => {
+                let (desk, working, bytes) = (self.clone(), line.begin(hold), body.len());
+                tokio::spawn(async move {
+                    let line = &working.line;
+                    line.say(desk.batch(&visitor, messages, Some(&line.session), bytes, trail).await);
+                });
+            }
         }
     }
 
@@ -126,6 +143,7 @@ impl Desk {
         mut decoded: Decoded,
         bytes: usize,
         mut trail: Trail,
+        hold: Arc<dyn Send + Sync>,
     ) {
         introduced(&mut decoded, Some(&line.session));
         trail.decoded(&decoded, bytes);
@@ -159,27 +177,12 @@ impl Desk {
                     started: Instant::now(),
                     trail,
                 };
-                let (desk, working) = (self.clone(), line.begin());
+                let (desk, working) = (self.clone(), line.begin(hold));
                 tokio::spawn(async move {
                     let said = desk.work(job).await.message();
-                    working.0.say(said);
+                    working.line.say(said);
                 });
             }
         }
-    }
-
-    fn take_batch(
-        self: &Arc<Self>,
-        line: &Arc<Line>,
-        visitor: Visitor,
-        messages: Vec<Result<Decoded, Box<Rejected>>>,
-        bytes: usize,
-        trail: Trail,
-    ) {
-        let (desk, working) = (self.clone(), line.begin());
-        tokio::spawn(async move {
-            let said = desk.batch(&visitor, messages, Some(&working.0.session), bytes, trail).await;
-            working.0.say(said);
-        });
     }
 }

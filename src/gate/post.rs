@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::{Desk, Done, Job, introduced, notice, turned_down};
-use super::session::{Agreed, Session};
+use super::session::{Agreed, Resumed, Session};
 use super::stream::{EventReader, Stream};
 use super::trail::Trail;
 use super::watch::Topic;
@@ -226,21 +226,19 @@ impl Desk {
             return refuse(trail, Refusal::NoSession);
         };
         trail.asks(revision, "stream");
-        match last_event {
-            Some(last) => match session.resume(last) {
-                Some(reader) => {
-                    trail.close("ok", 0);
-                    Outgoing::Stream(reader)
-                }
-                None => refuse(trail, Refusal::Unresumable),
-            },
+        let (stream, reader) = match last_event.map(|last| session.resume(last)) {
+            Some(Some(Resumed::Answer(reader))) => {
+                trail.close("ok", 0);
+                return Outgoing::Stream(reader);
+            }
+            Some(Some(Resumed::Listener(stream, reader))) => (stream, reader),
+            Some(None) => return refuse(trail, Refusal::Unresumable),
             None => match session.listen() {
-                Some((stream, reader)) => {
-                    self.stay(visitor, stream, reader, Topic { revision, agreed: None }, trail)
-                }
-                None => refuse(trail, Refusal::StreamTaken),
+                Some(listening) => listening,
+                None => return refuse(trail, Refusal::StreamTaken),
             },
-        }
+        };
+        self.stay(visitor, stream, reader, Topic { revision, agreed: None }, trail)
     }
 
     /// A stream that ends only when somebody leaves: the client, its agent, its token, this server.

@@ -83,7 +83,9 @@ impl Head {
                 _ => {}
             }
         }
-        (takes.0, takes.1 && self.in_pieces)
+        let streams = takes.1 && self.in_pieces;
+        // Who asks for neither gets JSON all the same, as RFC 9110 allows: more clients mean it than not.
+        (takes.0 || !streams, streams)
     }
 
     /// What the doorway looks at.

@@ -218,11 +218,14 @@ impl Session {
     }
 
     /// Reads on after the event that `id` names, if its stream is still kept.
-    pub fn resume(&self, id: &str) -> Option<EventReader> {
+    pub fn resume(&self, id: &str) -> Option<Resumed> {
         let (number, event) = place(id)?;
         let streams = self.streams.lock();
-        let all = streams.kept.iter().chain(&streams.listener);
-        all.filter(|stream| stream.number() == Some(number)).map(|stream| stream.read(Some(event))).next()
+        let named = |stream: &&Arc<Stream>| stream.number() == Some(number) && stream.has_said(event);
+        if let Some(listener) = streams.listener.iter().find(named) {
+            return Some(Resumed::Listener(listener.clone(), listener.read(Some(event))));
+        }
+        streams.kept.iter().find(named).map(|stream| Resumed::Answer(stream.read(Some(event))))
     }
 
     fn is_busy(&self) -> bool {
@@ -241,6 +244,14 @@ impl Session {
             listener.end();
         }
     }
+}
+
+/// What is read on.
+pub(super) enum Resumed {
+    /// The answer to a request: it ends.
+    Answer(EventReader),
+    /// The stream for what belongs to no request, which does not end by itself.
+    Listener(Arc<Stream>, EventReader),
 }
 
 /// A request of a session that is being worked on.
@@ -494,9 +505,9 @@ mod tests {
         one.say("one-0");
         one.say("one-1");
         other.say("other-0");
-        let mut again = session.resume("1-0").unwrap();
+        let Some(Resumed::Answer(mut again)) = session.resume("1-0") else { panic!("it is kept") };
         assert_eq!(&again.next().await.unwrap().data[..], b"one-1");
-        for unknown in ["9-0", "x", ""] {
+        for unknown in ["9-0", "1-2", "x", ""] {
             assert!(session.resume(unknown).is_none(), "{unknown}");
         }
     }
@@ -507,6 +518,10 @@ mod tests {
         let first = session.listen();
         assert!(first.is_some() && session.listen().is_none());
         drop(first);
-        assert!(session.listen().is_some());
+        let (listener, reader) = session.listen().unwrap_or_else(|| panic!("nobody does"));
+        assert!(session.resume("2-0").is_none(), "nothing was said there");
+        listener.say("a change");
+        drop(reader);
+        assert!(matches!(session.resume("2-0"), Some(Resumed::Listener(..))));
     }
 }

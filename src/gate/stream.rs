@@ -53,7 +53,9 @@ struct State {
     ended: Option<Instant>,
     /// Its reader is to leave, although more may come.
     hung_up: bool,
-    reading: bool,
+    /// Who reads it, if anybody does: of all its readers so far, the last.
+    reading: Option<u64>,
+    readers: u64,
     kept: usize,
 }
 
@@ -158,20 +160,30 @@ impl Stream {
     }
 
     pub fn is_read(&self) -> bool {
-        self.state.lock().reading
+        self.state.lock().reading.is_some()
+    }
+
+    /// Whether there has been an event of this number.
+    pub fn has_said(&self, event: u64) -> bool {
+        event < self.state.lock().next
     }
 
     /// Reads what comes after the event `after`, or all of it. A former reader, if one is left, reads no more.
     pub fn read(self: &Arc<Self>, after: Option<u64>) -> EventReader {
         let mut state = self.state.lock();
-        state.reading = true;
+        state.readers += 1;
+        state.reading = Some(state.readers);
         // Only who comes back was sent away; it may have happened before the first reader began.
         state.hung_up &= after.is_none();
+        // Only a former reader can be waiting now: it finds that it is none any more.
+        self.changed.notify_one();
         EventReader {
+            own: state.readers,
             next: after.map_or(0, |after| after.saturating_add(1)),
             stream: self.clone(),
             goodbye: None,
             stays: false,
+            owed: Arc::default(),
             until: None,
             _guards: Vec::new(),
         }
@@ -196,10 +208,14 @@ impl Drop for Stream {
 /// Who reads a stream, for one client. Dropping it says that the client is gone.
 pub struct EventReader {
     stream: Arc<Stream>,
+    /// Which of the stream's readers it is.
+    own: u64,
     next: u64,
     /// What is said last where the stream is ended from outside.
     goodbye: Option<Bytes>,
     stays: bool,
+    /// Messages whose answers are still to come.
+    owed: Arc<AtomicUsize>,
     until: Option<tokio::time::Instant>,
     _guards: Vec<Box<dyn Send + Sync>>,
 }
@@ -215,6 +231,22 @@ impl EventReader {
     pub(super) fn holding(mut self, guard: Box<dyn Send + Sync>) -> Self {
         self._guards.push(guard);
         self
+    }
+
+    /// `owed` counts the messages whose answers are still to come.
+    pub(super) fn owing(mut self, owed: Arc<AtomicUsize>) -> Self {
+        self.owed = owed;
+        self
+    }
+
+    /// Ends when no answer is still to come, as far as is known now.
+    pub fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let owed = self.owed.clone();
+        async move {
+            while owed.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 
     /// Ends only when somebody leaves, or after `left`.
@@ -272,6 +304,9 @@ impl EventReader {
     /// `Some(None)`: nothing yet.
     fn take(&mut self) -> Option<Option<Event>> {
         let mut state = self.stream.state.lock();
+        if state.reading != Some(self.own) {
+            return None;
+        }
         let kept = self.stream.number.is_some();
         let at = state.events.iter().position(|event| event.number >= self.next);
         let Some(at) = at else {
@@ -299,7 +334,10 @@ impl fmt::Debug for EventReader {
 
 impl Drop for EventReader {
     fn drop(&mut self) {
-        self.stream.state.lock().reading = false;
+        let mut state = self.stream.state.lock();
+        if state.reading == Some(self.own) {
+            state.reading = None;
+        }
     }
 }
 
@@ -379,6 +417,23 @@ mod tests {
         let mut again = stream.read(Some(1));
         stream.say("answer");
         assert_eq!(text(&mut again).await.as_deref(), Some("answer"));
+    }
+
+    #[tokio::test]
+    async fn of_two_readers_the_later_one_reads_and_the_former_ends() {
+        let stream = Stream::new(Some(1));
+        stream.say("a");
+        let mut former = stream.read(None);
+        assert_eq!(text(&mut former).await.as_deref(), Some("a"));
+        let waiting = tokio::spawn(async move { (text(&mut former).await, former) });
+        tokio::task::yield_now().await;
+        let mut later = stream.read(Some(0));
+        let (said, former) = waiting.await.unwrap();
+        assert_eq!(said, None);
+        drop(former);
+        assert!(stream.is_read(), "the later one does");
+        stream.say("b");
+        assert_eq!(text(&mut later).await.as_deref(), Some("b"));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::conversation::{BOTH, Conversation, call, notice, rename, request, slow, told};
-use crate::support::http::message;
+use crate::support::http::{message, written};
 use crate::support::plan::Plan;
 use crate::support::sse::Stream;
 use crate::support::world::{World, modern, until};
@@ -30,15 +30,9 @@ async fn was_aborted(world: &World) -> bool {
 
 /// Sends a request and leaves without waiting for anything.
 async fn send_and_leave(request: http::Request<bytes::Bytes>) {
-    let (head, body) = request.into_parts();
-    let authority = head.uri.authority().unwrap().to_string();
-    let mut text = format!("{} {} HTTP/1.1\r\nhost: {authority}\r\n", head.method, head.uri.path());
-    for (name, value) in &head.headers {
-        text += &format!("{name}: {}\r\n", value.to_str().unwrap());
-    }
-    text += &format!("content-length: {}\r\n\r\n{}", body.len(), String::from_utf8_lossy(&body));
+    let authority = request.uri().authority().unwrap().to_string();
     let mut stream = TcpStream::connect(authority).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.write_all(written(&request).as_bytes()).await.unwrap();
 }
 
 #[tokio::test]

@@ -106,6 +106,30 @@ async fn a_sidegate_behind_tls_passes_every_step() {
 }
 
 #[tokio::test]
+async fn the_event_streams_of_a_sidegate_are_a_resource_of_their_own_and_work_as_one() {
+    for (proof, old) in [(false, Some(false)), (true, Some(true))] {
+        let more = format!("[sse]\nenabled = true\nstream_is_proof = {proof}\n");
+        let world = World::of(Plan { tls: true, more: &more, ..Plan::default() }).await;
+        let (ca, url) = (world.ca_file(), format!("{}/sse", world.mcp_url));
+        let flags = ["--ca-file", ca.to_str().unwrap()];
+        let report = examined(&world.mcp_url, Some(&world.token("reader")), &flags).await;
+        report.tells("sse", "skip", "elsewhere", &format!("examine {url}"));
+        assert!(report.well, "{:#}", report.found);
+        world.issuer.allow_resource(&url);
+        let token = world.issuer.token_for("demo-reader", &url).unwrap();
+        let report = examined(&url, Some(token.expose()), &flags).await;
+        report.tells("resource", "ok", &url, "").tells("accepted", "ok", "yes", "");
+        report.tells("sse", "ok", "/messages", "").tells("sse-message", "ok", "202", "");
+        assert_eq!(
+            (report.connects("VS Code"), report.connects(OLD)),
+            (Some(true), old),
+            "{:#}",
+            report.found
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_a_token_only_the_way_to_one_is_judged() {
     let world = World::start().await;
     let report = examined(&world.mcp_url, None, &[]).await;

@@ -114,14 +114,15 @@ async fn a_write_that_cannot_be_recorded_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_legacy_client_is_named_in_the_events_after_its_handshake() {
+async fn a_legacy_client_is_named_in_the_events_of_its_session() {
     let world = World::start().await;
     let token = world.token("technician");
     let handshake = json!({
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "older client", "version": "3"},
     });
-    world.post(Some(&token), legacy("initialize", handshake), &[]).await;
-    world.post(Some(&token), legacy("tools/list", json!({})), &[]).await;
+    let began = world.post(Some(&token), legacy("initialize", handshake), &[]).await;
+    let session = [("mcp-session-id", began.header("mcp-session-id").to_owned())];
+    world.post(Some(&token), legacy("tools/list", json!({})), &session).await;
     let records = world.records(2).await;
     for record in &records {
         assert_eq!(

@@ -235,7 +235,7 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_token_and_leav
         assert_eq!(answer.status, 204);
         assert_eq!(answer.header("access-control-allow-origin"), origin);
         assert_eq!(answer.header("vary"), "Origin");
-        assert_eq!(answer.header("access-control-allow-methods"), "POST");
+        assert_eq!(answer.header("access-control-allow-methods"), "POST, GET, DELETE");
         assert_eq!(answer.header("access-control-max-age"), "7200");
         let allowed = answer.header("access-control-allow-headers");
         for name in [

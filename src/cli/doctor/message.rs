@@ -90,7 +90,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::{self, Ask, Headers};
+    use crate::mcp::{self, Ask, Headers, Posted};
 
     fn understood(message: &Message) -> Ask {
         let header = |name: &str| {
@@ -100,8 +100,12 @@ mod tests {
             protocol_version: header("mcp-protocol-version"),
             method: header("mcp-method"),
             name: header("mcp-name"),
+            ..Headers::default()
         };
-        mcp::decode(&headers, message.body.to_string().as_bytes()).expect("understood").ask
+        match mcp::decode(&headers, message.body.to_string().as_bytes()) {
+            Ok(Posted::One(decoded)) => decoded.ask,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

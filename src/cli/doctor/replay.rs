@@ -39,6 +39,7 @@ pub async fn run(wire: &Wire, token: Option<&Secret>, private_ca: bool) -> Seen 
         legacy: None,
         modern: None,
         sse: None,
+        sse_apart: None,
         anonymous,
     };
     if seen.anonymous.is_err() {
@@ -62,7 +63,7 @@ pub async fn run(wire: &Wire, token: Option<&Secret>, private_ca: bool) -> Seen 
     if door == Door::Open || token.is_some() {
         seen.legacy = Some(legacy(wire, token).await);
         seen.modern = Some(modern(wire, token, seen.legacy.as_ref()).await);
-        seen.sse = sse(wire, token, door, seen.legacy.as_ref()).await;
+        (seen.sse, seen.sse_apart) = sse(wire, token, door, &seen).await;
     }
     seen
 }
@@ -93,12 +94,15 @@ async fn preflight(wire: &Wire) -> Heard {
     wire.bare(Method::OPTIONS, &wire.url, None, &headers).await
 }
 
+/// Where an answer's challenge says that the metadata is.
+fn told_place(answer: &Answer) -> Option<String> {
+    let values = answer.headers.get_all("www-authenticate");
+    let values = values.iter().filter_map(|value| value.to_str().ok());
+    challenge::bearer(values)?.param("resource_metadata").map(str::to_owned)
+}
+
 async fn metadata(wire: &Wire, greeting: &Heard) -> Vec<Document<Place>> {
-    let told = greeting.as_ref().ok().and_then(|answer| {
-        let values = answer.headers.get_all("www-authenticate");
-        let values = values.iter().filter_map(|value| value.to_str().ok());
-        challenge::bearer(values)?.param("resource_metadata").map(str::to_owned)
-    });
+    let told = greeting.as_ref().ok().and_then(told_place);
     let places = [
         (Place::Challenge, told),
         (Place::Inserted, places::inserted(&wire.url)),
@@ -218,39 +222,45 @@ async fn read(
     Some(Ok(Read { trial, heard }))
 }
 
-/// Looks for HTTP+SSE in its usual places, and sends a message the way its clients do.
-async fn sse(wire: &Wire, token: Option<&Secret>, door: Door, legacy: Option<&Legacy>) -> Option<Sse> {
+/// Looks for HTTP+SSE in its usual places, and sends a message the way its clients do. A place that asks
+/// for a token of its own comes second.
+async fn sse(wire: &Wire, token: Option<&Secret>, door: Door, so_far: &Seen) -> (Option<Sse>, Option<Url>) {
     // A server that speaks Streamable HTTP here sends no `endpoint` here.
-    let speaks = legacy.is_some_and(|legacy| !legacy.session.revision.is_empty());
+    let speaks = so_far.legacy.as_ref().is_some_and(|legacy| !legacy.session.revision.is_empty());
+    let own = so_far.greeting().as_ref().ok().and_then(told_place);
+    let mut apart = None;
     for place in places::sse(&wire.url).into_iter().filter(|place| !(speaks && *place == wire.url)) {
-        let mut line = match wire.listen(&place, token, &[], Until::Event).await {
-            Ok(line) if line.answer.status == 200 && line.answer.is_stream() => line,
-            _ => continue,
-        };
-        let first = line.answer.events().into_iter().next();
-        let endpoint = first.filter(|event| event.kind == "endpoint").map(|event| event.data);
-        let mut seen = Sse {
-            place: place.clone(),
-            stream: Ok(line.answer.clone()),
-            endpoint,
-            message: None,
-            replied: false,
-            tokenless: None,
-        };
-        let target = seen.endpoint.as_deref().and_then(|endpoint| place.join(endpoint).ok());
-        if let Some(target) = target.filter(|target| target.origin() == place.origin()) {
-            let first = message::initialize();
-            let sent = wire.post_to(&target, token, &first).await;
-            if sent.as_ref().is_ok_and(|answer| answer.status < 300) {
-                line.read(Until::Answered, wire.patience).await;
-                seen.replied = reply_in(&line.answer.body).is_some();
-            }
-            seen.message = Some(sent);
-            if door == Door::Guarded && token.is_some() {
-                seen.tokenless = Some(wire.post_to(&target, None, &first).await);
-            }
+        let Ok(line) = wire.listen(&place, token, &[], Until::Event).await else { continue };
+        if line.answer.status == 200 && line.answer.is_stream() {
+            return (Some(conversation(wire, token, door, place, line).await), None);
         }
-        return Some(seen);
+        let other = Some(&line.answer).filter(|answer| answer.status == 401).and_then(told_place);
+        if other.is_some() && other != own {
+            apart.get_or_insert(place);
+        }
     }
-    None
+    (None, apart)
+}
+
+/// A message on an open stream of HTTP+SSE, and the same without a token.
+async fn conversation(wire: &Wire, token: Option<&Secret>, door: Door, place: Url, line: Line) -> Sse {
+    let mut line = line;
+    let first = line.answer.events().into_iter().next();
+    let endpoint = first.filter(|event| event.kind == "endpoint").map(|event| event.data);
+    let target = endpoint.as_deref().and_then(|endpoint| place.join(endpoint).ok());
+    let target = target.filter(|target| target.origin() == place.origin());
+    let stream = Ok(line.answer.clone());
+    let mut seen = Sse { place, stream, endpoint, message: None, replied: false, tokenless: None };
+    let Some(target) = target else { return seen };
+    let first = message::initialize();
+    let sent = wire.post_to(&target, token, &first).await;
+    if sent.as_ref().is_ok_and(|answer| answer.status < 300) {
+        line.read(Until::Answered, wire.patience).await;
+        seen.replied = reply_in(&line.answer.body).is_some();
+    }
+    seen.message = Some(sent);
+    if door == Door::Guarded && token.is_some() {
+        seen.tokenless = Some(wire.post_to(&target, None, &first).await);
+    }
+    seen
 }

@@ -35,6 +35,8 @@ pub struct Seen {
     pub modern: Option<Modern>,
     /// Where HTTP+SSE was found.
     pub sse: Option<Sse>,
+    /// Where it may be, for tokens that are made for that place.
+    pub sse_apart: Option<Url>,
 }
 
 /// Where the metadata of a protected resource was looked for.

@@ -121,6 +121,7 @@ pub static REVISIONS: &[&Revision] = &[
 
 /// One body that was read.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Posted {
     One(Decoded),
     /// The messages of a batch in their order, each for itself.

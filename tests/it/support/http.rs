@@ -34,11 +34,13 @@ impl Answer {
 /// One message of the newest revision.
 pub fn modern(method: &str, params: Value) -> (Value, Vec<(&'static str, String)>) {
     let mut params = params;
-    params["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": REVISION,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": {"name": "the test", "version": "1"},
-    });
+    for (key, value) in [
+        ("protocolVersion", json!(REVISION)),
+        ("clientCapabilities", json!({})),
+        ("clientInfo", json!({"name": "the test", "version": "1"})),
+    ] {
+        params["_meta"][format!("io.modelcontextprotocol/{key}")] = value;
+    }
     let mut headers = vec![("mcp-protocol-version", REVISION.to_owned()), ("mcp-method", method.to_owned())];
     if let Some(name) = params["name"].as_str() {
         headers.push(("mcp-name", name.to_owned()));
@@ -84,4 +86,16 @@ pub fn message(
         request = request.header(*name, value);
     }
     request.body(body.into()).expect("a request")
+}
+
+/// A request as HTTP/1.1 writes it, for a connection of the test's own.
+pub fn written(request: &http::Request<Bytes>) -> String {
+    let (uri, body) = (request.uri(), request.body());
+    let authority = uri.authority().expect("an absolute URL");
+    let path = uri.path_and_query().expect("a path");
+    let mut text = format!("{} {path} HTTP/1.1\r\nhost: {authority}\r\n", request.method());
+    for (name, value) in request.headers() {
+        text += &format!("{name}: {}\r\n", value.to_str().expect("a text"));
+    }
+    text + &format!("content-length: {}\r\n\r\n{}", body.len(), String::from_utf8_lossy(body))
 }

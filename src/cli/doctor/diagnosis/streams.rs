@@ -76,7 +76,10 @@ fn who(facts: &Facts<'_>) -> Vec<Client> {
 /// Why there is nothing to say about HTTP+SSE, if there is not.
 fn offered<'a>(facts: &'a Facts<'_>) -> Result<&'a Sse, &'static str> {
     facts.shut().map_or(Ok(()), Err)?;
-    facts.seen.sse.as_ref().ok_or("HTTP+SSE is not offered; it is deprecated")
+    let apart = facts.seen.sse_apart.is_some();
+    let why =
+        if apart { "it may be on offer elsewhere" } else { "HTTP+SSE is not offered; it is deprecated" };
+    facts.seen.sse.as_ref().ok_or(why)
 }
 
 pub(super) fn endpoint(facts: &Facts<'_>) -> Step {
@@ -87,7 +90,10 @@ pub(super) fn endpoint(facts: &Facts<'_>) -> Step {
             step.skip(reason, &[]);
             if facts.shut().is_none() {
                 step.stop(&[Client::OldVsCode]);
-                step.remedy = Some("update VS Code; it speaks nothing but HTTP+SSE".to_owned());
+                step.remedy = Some(match &facts.seen.sse_apart {
+                    Some(place) => format!("examine {place} by itself: it asks for tokens of its own"),
+                    None => "update VS Code; it speaks nothing but HTTP+SSE".to_owned(),
+                });
             }
             return step;
         }

@@ -147,6 +147,7 @@ fn good() -> Seen {
         legacy: Some(legacy()),
         modern: Some(modern()),
         sse: Some(sse()),
+        sse_apart: None,
     }
 }
 

@@ -254,6 +254,11 @@ fn a_message_without_a_token_is_rightly_refused_and_the_old_client_told_why() {
     let old = of(&report, OldVsCode);
     assert_eq!((old.connects, old.failing_step), (Some(false), Some("sse")));
     assert!(!report.fails(), "what is deprecated need not be offered");
+    let report = judged(|seen| {
+        seen.sse = None;
+        seen.sse_apart = Some(Url::parse("https://mcp.example.com/sse").unwrap());
+    });
+    assert!(of(&report, OldVsCode).what_to_change.unwrap().contains("examine https://mcp.example.com/sse"));
 }
 
 #[test]
