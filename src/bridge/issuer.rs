@@ -189,30 +189,7 @@ impl Issuer {
     }
 
     async fn ask(&self, way: &Way, client: &Client, secret: &Secret) -> Result<Granted, String> {
-        let secret = secret.expose().trim();
-        let mut fields = vec![("grant_type", "client_credentials"), ("resource", way.resource.as_str())];
-        if let Some(scope) = client.scope.as_deref().or(way.scope.as_deref()) {
-            fields.push(("scope", scope));
-        }
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(way.endpoint.as_str())
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ACCEPT, "application/json");
-        if way.in_body {
-            fields.extend([("client_id", client.id.as_str()), ("client_secret", secret)]);
-        } else {
-            // RFC 6749 section 2.3.1: both are form-encoded first.
-            let encoded =
-                |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            let pair = format!("{}:{}", encoded(&client.id), encoded(secret));
-            let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)));
-            let mut value = value.map_err(|_| "--client-id is not fit for a header".to_owned())?;
-            value.set_sensitive(true);
-            request = request.header(header::AUTHORIZATION, value);
-        }
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = request.body(Bytes::from(body));
+        let request = question(way, client, secret.expose().trim());
         let answer = self.fetch(request).await.map_err(|error| format!("{}: {error}", way.endpoint))?;
         if !answer.status().is_success() {
             let said = words(answer.body()).map(|words| format!(" ({words})")).unwrap_or_default();
@@ -227,6 +204,31 @@ impl Issuer {
     }
 }
 
+/// The request for a token.
+fn question(way: &Way, client: &Client, secret: &str) -> http::Result<Request<Bytes>> {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials").append_pair("resource", &way.resource);
+    if let Some(scope) = client.scope.as_ref().or(way.scope.as_ref()) {
+        form.append_pair("scope", scope);
+    }
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(way.endpoint.as_str())
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(header::ACCEPT, "application/json");
+    if way.in_body {
+        form.append_pair("client_id", &client.id).append_pair("client_secret", secret);
+    } else {
+        // RFC 6749 section 2.3.1: both are form-encoded first.
+        let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encoded(&client.id), encoded(secret));
+        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    request.body(Bytes::from(form.finish()))
+}
+
 /// Whether secrets may go there: over TLS, or to this machine.
 fn is_private(url: &Url) -> bool {
     let local = match url.host() {
@@ -236,4 +238,46 @@ fn is_private(url: &Url) -> bool {
         None => false,
     };
     url.scheme() == "https" || (url.scheme() == "http" && local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(in_body: bool, scope: Option<&str>) -> (Option<String>, String) {
+        let way = Way {
+            endpoint: Url::parse("https://login.example/token").unwrap(),
+            resource: "https://gate.example/mcp".to_owned(),
+            scope: Some("told".to_owned()),
+            in_body,
+        };
+        let client =
+            Client { id: "a client".into(), secret_file: "/s".into(), scope: scope.map(str::to_owned) };
+        let (head, body) = question(&way, &client, "s:1").unwrap().into_parts();
+        let basic = head.headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        (basic, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_token_is_asked_for_one_resource_and_the_secret_goes_where_the_issuer_takes_it() {
+        let form = "grant_type=client_credentials&resource=https%3A%2F%2Fgate.example%2Fmcp";
+        let (basic, body) = asked(false, None);
+        // `a+client:s%3A1`
+        assert_eq!(basic.as_deref(), Some("Basic YStjbGllbnQ6cyUzQTE="));
+        assert_eq!(body, format!("{form}&scope=told"));
+        let (basic, body) = asked(true, Some("own"));
+        assert_eq!(basic, None);
+        assert_eq!(body, format!("{form}&scope=own&client_id=a+client&client_secret=s%3A1"));
+    }
+
+    #[test]
+    fn secrets_go_over_tls_or_stay_on_this_machine() {
+        let private = |url: &str| is_private(&Url::parse(url).unwrap());
+        for url in ["https://a", "http://localhost:1", "http://127.0.0.1", "http://[::1]/x"] {
+            assert!(private(url), "{url}");
+        }
+        for url in ["http://a", "http://10.0.0.1", "ftp://localhost", "file:///x"] {
+            assert!(!private(url), "{url}");
+        }
+    }
 }
