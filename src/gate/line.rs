@@ -106,13 +106,6 @@ impl Desk {
         self.take_as(line, visitor, body, trail, Arc::new(()));
     }
 
-    /// Answers what came on the line and is no message, because it is longer than `limit` bytes and was not read.
-    pub fn turn_down(&self, line: &Line, limit: usize) {
-        let revision = line.session.revision().unwrap_or_else(|| revision::newest(Era::Legacy));
-        let fault = Fault::InvalidRequest(format!("a message may have at most {limit} bytes"));
-        line.say(Some(revision.encode_fault(None, &fault).1));
-    }
-
     /// The same on a record that is open; `hold` is held until it is done.
     pub(super) fn take_as(
         self: &Arc<Self>,
@@ -134,6 +127,13 @@ impl Desk {
                 });
             }
         }
+    }
+
+    /// Answers what came on the line and is no message, because it is longer than `limit` bytes and was not read.
+    pub fn turn_down(&self, line: &Line, limit: usize) {
+        let revision = line.session.revision().unwrap_or_else(|| revision::newest(Era::Legacy));
+        let fault = Fault::InvalidRequest(format!("a message may have at most {limit} bytes"));
+        line.say(Some(revision.encode_fault(None, &fault).1));
     }
 
     fn take_one(
