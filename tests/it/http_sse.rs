@@ -80,6 +80,19 @@ async fn it_is_off_unless_it_is_switched_on() {
 }
 
 #[tokio::test]
+async fn a_call_whose_stream_is_lost_goes_on_to_its_end() {
+    let world = world("").await;
+    let line = Line::open(&world, "technician").await;
+    assert_eq!(line.say(&request(1, "tools/call", slow(1500))).await.status, 202);
+    until(|| async { (!world.reached().await.is_empty()).then_some(()) }).await;
+    drop(line);
+    let of_calls = |record: &&Value| record["method"] == "tools/call";
+    let records = world.records_when(|records| records.iter().any(|record| of_calls(&record))).await;
+    assert_eq!(records.iter().find(of_calls).unwrap()["outcome"], "ok");
+    assert!(world.reached().await.iter().all(|request| request["aborted"] != true));
+}
+
+#[tokio::test]
 async fn a_whole_conversation_takes_place_on_one_stream() {
     let world = world("").await;
     let mut line = Line::open(&world, "technician").await;
