@@ -111,8 +111,7 @@ impl Gate {
             return Err(refusal);
         }
         let resource = self.doorway.load().resource(approach);
-        let proven = (head.endpoint.kind == Kind::Messages)
-            .then(|| self.proven(&head.bearer, head.stream.as_deref(), head.endpoint.resource));
+        let proven = (head.endpoint.kind == Kind::Messages).then(|| self.proven(&head));
         let authenticated = match proven.flatten() {
             // As it is now, not as it was when the stream was opened.
             Some(admitted) => self.authenticator.again(admitted).await,

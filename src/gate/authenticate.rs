@@ -274,6 +274,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Whether its connection showed exactly this certificate.
+    pub fn showed(&self, certificate: Option<Thumbprint>) -> bool {
+        self.certificate == certificate
+    }
+
     /// The same for the desk, which is told nothing of tokens but when this one ends.
     pub fn visitor(&self, resource: Arc<Resource>) -> Visitor {
         Visitor {

@@ -18,7 +18,7 @@ use super::doorway::MESSAGES;
 use super::line::Line;
 use super::trail::Trail;
 use super::watch::Topic;
-use super::{Admission, Bearer, Gate, Outgoing, Refusal};
+use super::{Admission, Bearer, Gate, Head, Outgoing, Refusal};
 use crate::mcp::revision::{Era, newest};
 use crate::units::Span;
 
@@ -102,7 +102,7 @@ struct Open {
 #[derive(Default)]
 pub(super) struct Lines(Mutex<HashMap<Uuid, Open>>);
 
-/// Closes the line when its client leaves.
+/// Ends the line when its client leaves.
 struct Closing {
     lines: Arc<Lines>,
     line: Arc<Line>,
@@ -111,7 +111,8 @@ struct Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         self.lines.0.lock().remove(&self.line.id());
-        self.line.close();
+        // Leaving is no way to cancel here: what is being worked on is done, and nobody is told.
+        self.line.mute();
     }
 }
 
@@ -147,12 +148,14 @@ impl Gate {
         }
     }
 
-    /// Who sends a message without a token, where the address it is sent to may stand for one.
-    pub(super) fn proven(&self, bearer: &Bearer, stream: Option<&str>, resource: usize) -> Option<Admitted> {
-        if !self.sse.load().stream_is_proof || !matches!(bearer, Bearer::Missing) {
+    /// Who sends a message without a token, where the address it is sent to may stand for one: never for the
+    /// client's certificate.
+    pub(super) fn proven(&self, head: &Head) -> Option<Admitted> {
+        if !self.sse.load().stream_is_proof || !matches!(head.bearer, Bearer::Missing) {
             return None;
         }
-        self.lines.find(&self.desk, stream, resource).map(|open| open.admitted)
+        let open = self.lines.find(&self.desk, head.stream.as_deref(), head.endpoint.resource)?;
+        open.admitted.showed(head.client_certificate).then_some(open.admitted)
     }
 
     /// Takes a message for an open stream; its answer comes there.

@@ -80,6 +80,12 @@ impl Line {
         }
     }
 
+    /// The client can be told nothing more; what is being worked on goes on.
+    #[cfg(feature = "server")]
+    pub(super) fn mute(&self) {
+        self.out.end();
+    }
+
     /// The client is gone: nobody wants what is still being worked on.
     pub fn close(&self) {
         self.session.end();

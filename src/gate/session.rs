@@ -381,7 +381,8 @@ impl Sessions {
             known.retain(|_, session| session.idle_for() < idle || session.is_busy());
             let oldest = |known: &HashMap<Uuid, Arc<Session>>, agent: Option<&str>| {
                 let own = known.values().filter(|known| agent.is_none_or(|agent| known.agent == agent));
-                own.max_by_key(|known| known.idle_for()).cloned()
+                // One with work on hand goes last: its end would cancel that.
+                own.max_by_key(|known| (!known.is_busy(), known.idle_for())).cloned()
             };
             let own = known.values().filter(|known| known.agent == session.agent).count();
             if own >= per_agent {

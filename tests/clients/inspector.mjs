@@ -1,6 +1,6 @@
 // The MCP Inspector's command line: a process for each step, its configuration in a file so that no token is an argument.
 // Configuration: {mcp_url, token, folder: for its files, mode: "legacy" | "auto" | "modern", ca_file, query?, read?, write?,
-// cancel?}. It cannot call a call off but by its end, where leaving says so, or else by letting a request's time run out.
+// cancel?}. It has no way to call a call off but to be ended, which says something in the newest revision only.
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,8 +11,6 @@ const config = readConfig(['mcp_url', 'token', 'folder', 'mode', 'ca_file']);
 const inspector = new URL('inspector/node_modules/@modelcontextprotocol/inspector/', import.meta.url);
 const launcher = fileURLToPath(new URL('clients/launcher/build/index.js', inspector));
 const servers = join(config.folder, 'servers.json');
-/** Milliseconds until the Inspector takes a request for lost and says so to the server. */
-const PATIENCE = 6000;
 
 const server = {
   type: 'streamable-http',
@@ -53,23 +51,16 @@ const client = {
 };
 
 async function cancelOne({ watch, call }) {
-  const leaves = config.mode !== 'legacy';
-  if (!leaves) write({ ...server, requestTimeout: PATIENCE });
   const { child, ended } = inspect(...calling({ name: 'call_api_endpoint', arguments: call }));
-  if (!(await slowReport(watch, begun))) {
-    child.kill('SIGKILL');
-    return { ended: 'never begun', aborted: false };
-  }
-  if (leaves) child.kill('SIGINT');
-  const seen = slowReport(watch, aborted);
+  const reached = await slowReport(watch, begun);
+  child.kill('SIGINT');
   const { code } = await ended;
-  return { ended: code === 0 ? 'answered' : 'rejected', aborted: await seen };
+  if (!reached) return { ended: 'never begun', aborted: false };
+  return { ended: code === 0 ? 'answered' : 'rejected', aborted: await slowReport(watch, aborted) };
 }
 
-const write = (entry) => writeFileSync(servers, JSON.stringify({ mcpServers: { sidegate: entry } }), { mode: 0o600 });
-
 await main({ client: `inspector-${config.mode}` }, async () => {
-  write(server);
+  writeFileSync(servers, JSON.stringify({ mcpServers: { sidegate: server } }), { mode: 0o600 });
   const result = await converse(client, config);
   if (config.cancel) result.cancelled = await cancelOne(config.cancel);
   return result;

@@ -100,7 +100,7 @@ async fn converse(client: &Client) -> Vec<Cell> {
         });
         clients::run_trusting(client.program, &config, &world.ca_file()).await
     };
-    let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 30_000}});
+    let slow = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 12_000}});
     let cancel = json!({"watch": format!("{}/__requests", world.psa.url), "call": slow});
 
     let line = speak("technician", &title, cancel).await;
@@ -115,18 +115,21 @@ async fn converse(client: &Client) -> Vec<Cell> {
     };
     // What a client has not done leaves no record to wait for.
     let wrote = denied["writeIsError"].is_boolean();
-    let aborted = line["cancelled"]["aborted"] == true;
+    let began = line["cancelled"]["ended"] == "rejected";
     let records = world
         .records_when(|records| {
             let is = |agent, entry| ended(records, agent, entry).is_some();
             (!wrote || is("reader", "put-_api_v1_tickets_id"))
-                && (!aborted || is("technician", "get-_api_v1_reports_slow"))
+                && (!began || is("technician", "get-_api_v1_reports_slow"))
         })
         .await;
     // The world itself asks for titles; the reader's records are the client's alone.
     let denial = ended(&records, "reader", "put-_api_v1_tickets_id").unwrap_or_default();
     let cancelled = ended(&records, "technician", "get-_api_v1_reports_slow").unwrap_or_default();
-    let notified = records.iter().any(|record| record["method"] == "notifications/cancelled");
+    // The first of a session says that the client is ready.
+    let is_notification =
+        |record: &&Value| record["agent"] == "technician" && record["method"] == "notification";
+    let notified = records.iter().filter(is_notification).count() > 1;
 
     let known = json!({"technician": line, "reader": denied, "denial": denial, "cancelled": cancelled});
     let both = |good: fn(&Value) -> bool| cell(good(&line) && good(&denied), &known);
@@ -138,7 +141,7 @@ async fn converse(client: &Client) -> Vec<Cell> {
         && bearer(&line)
         && bearer(&denied)
         && [&line["revision"], &denied["revision"]].iter().all(|said| said.is_null() || *said == revision)
-        && (cancelled.is_null() || revision == &cancelled["revision"]);
+        && revision == &cancelled["revision"];
     vec![
         cell(agreed, &known).map(|_| revision.as_str().unwrap_or("none").to_owned()),
         both(|line| {
@@ -154,13 +157,20 @@ async fn converse(client: &Client) -> Vec<Cell> {
                 && kept,
             &known,
         ),
-        cell(
-            line["cancelled"] == json!({"ended": "rejected", "aborted": true})
-                && cancelled["outcome"] == "cancelled",
-            &known,
-        )
-        .map(|_| if notified { "notification" } else { "leaving" }.to_owned()),
+        cancels_by(&line["cancelled"], &cancelled, notified).ok_or_else(|| format!("{known:#}")),
     ]
+}
+
+/// What ended the call at the PSA: something said, or the client's leaving. Nothing did where it went on to its end without
+/// a client, as it must in the revisions in which leaving says nothing.
+fn cancels_by(cancelled: &Value, record: &Value, notified: bool) -> Option<String> {
+    let how = match (cancelled["aborted"].as_bool()?, record["outcome"].as_str()?) {
+        (true, "cancelled") if notified => "notification",
+        (true, "cancelled") => "leaving",
+        (false, "ok") => "nothing",
+        _ => return None,
+    };
+    (cancelled["ended"] == "rejected").then(|| how.to_owned())
 }
 
 #[tokio::test]

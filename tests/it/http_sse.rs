@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sidegate::clock::Clock;
 
 use crate::support::conversation::{call, notice, request, slow, told};
 use crate::support::http::{Answer, message};
-use crate::support::plan::Plan;
+use crate::support::issuer::Issuer;
+use crate::support::plan::{Plan, Trusted};
 use crate::support::sse::Stream;
 use crate::support::world::{World, until};
 
@@ -75,6 +77,19 @@ async fn it_is_off_unless_it_is_switched_on() {
     assert_eq!(Stream::open(opening(&world, Some(&token))).await.status, 404);
     let messages = format!("{}{PATH}/messages?stream=x", world.base);
     assert_eq!(post(&world, &messages, Some(&token), &request(1, "ping", json!({}))).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_call_whose_stream_is_lost_goes_on_to_its_end() {
+    let world = world("").await;
+    let line = Line::open(&world, "technician").await;
+    assert_eq!(line.say(&request(1, "tools/call", slow(1500))).await.status, 202);
+    until(|| async { (!world.reached().await.is_empty()).then_some(()) }).await;
+    drop(line);
+    let of_calls = |record: &&Value| record["method"] == "tools/call";
+    let records = world.records_when(|records| records.iter().any(|record| of_calls(&record))).await;
+    assert_eq!(records.iter().find(of_calls).unwrap()["outcome"], "ok");
+    assert!(world.reached().await.iter().all(|request| request["aborted"] != true));
 }
 
 #[tokio::test]
@@ -285,4 +300,23 @@ async fn each_of_the_two_addresses_takes_its_own_method_only() {
     assert_eq!(world.send(with("GET", &line.messages, "text/event-stream")).await.status, 405);
     assert_eq!(world.send(with("GET", &stream, "application/json")).await.status, 406);
     assert_eq!(world.send(with("POST", &line.messages, "*/*")).await.status, 415, "no content type");
+}
+
+#[tokio::test]
+async fn a_stream_is_proof_for_no_longer_than_its_token() {
+    let issuer = Issuer::start().await;
+    let agents = vec![("technician", "somebody".to_owned(), "technician")];
+    let trusted = Some(Trusted { issuer: &issuer.url, agents });
+    let more = "[sse]\nenabled = true\nstream_is_proof = true\n";
+    let world = World::of(Plan { trusted, more, ..Plan::default() }).await;
+    let ends = Clock::System.now_seconds() + 8;
+    let token = issuer.token("somebody", &format!("{}{PATH}", world.base), json!({"exp": ends}));
+    let mut stream = Stream::open(opening(&world, Some(&token))).await;
+    let messages = stream.next().await.unwrap().data.unwrap();
+    let ping = request(1, "ping", json!({}));
+    assert_eq!(post(&world, &messages, None, &ping).await.status, 202);
+    assert_eq!(stream.message().await.unwrap()["result"], json!({}));
+    assert_eq!(stream.next().await, None);
+    assert!(Clock::System.now_seconds() >= ends - 1);
+    until(|| async { (post(&world, &messages, None, &ping).await.status == 401).then_some(()) }).await;
 }

@@ -125,16 +125,14 @@ async fn requests_on_one_connection_are_each_judged_by_what_they_bring() {
         (newest(Some("technician")), 200),
         (older("reader"), 200),
         (newest(Some("reader")), 200),
-        (newest(None), 401),
         (older("technician"), 200),
-        (newest(Some("stranger")), 401),
-        (newest(Some("technician")), 200),
+        (newest(None), 401),
     ] {
         connection.write_all(written(&request).as_bytes()).await.unwrap();
         let (answered, body) = wire::answer(&mut connection).await.unwrap();
         assert_eq!(answered, status, "{}", String::from_utf8_lossy(&body));
     }
-    let records = world.records(7).await;
+    let records = world.records(5).await;
     let text = |record: &Value, key: &str| record[key].as_str().unwrap_or_default().to_owned();
     let seen: Vec<_> =
         records.iter().map(|record| (text(record, "agent"), text(record, "revision"))).collect();
@@ -142,10 +140,8 @@ async fn requests_on_one_connection_are_each_judged_by_what_they_bring() {
         ("technician", "2026-07-28"),
         ("reader", "2025-06-18"),
         ("reader", "2026-07-28"),
-        ("", ""),
         ("technician", "2025-06-18"),
         ("", ""),
-        ("technician", "2026-07-28"),
     ];
     assert_eq!(seen, expected.map(|(agent, revision)| (agent.to_owned(), revision.to_owned())));
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::conversation::{Conversation, initialize, notice, request};
+use crate::support::conversation::{Conversation, initialize, notice, request, slow};
 use crate::support::process::Process;
 use crate::support::world::{World, until};
 
@@ -140,6 +140,21 @@ async fn an_agents_sessions_are_bounded_and_the_least_used_makes_room() {
         assert_eq!(session.ask("ping", json!({})).await.status, 200);
     }
     assert_eq!(world.metric("sidegate_sessions").await, 3.0);
+}
+
+#[tokio::test]
+async fn a_session_with_a_call_under_way_makes_room_last() {
+    let world = World::with("", "[sessions]\nper_agent = 2\n").await;
+    let busy = Conversation::begin(&world, "technician", REVISION).await;
+    let call = request(1, "tools/call", slow(4000));
+    let others = async {
+        until(|| async { (!world.reached().await.is_empty()).then_some(()) }).await;
+        let idle = Conversation::begin(&world, "technician", REVISION).await;
+        Conversation::begin(&world, "technician", REVISION).await;
+        assert_eq!(idle.ask("ping", json!({})).await.status, 404);
+    };
+    let (answer, ()) = tokio::join!(busy.say(&call), others);
+    assert_eq!((answer.status, answer.is_error()), (200, false), "{answer:?}");
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use sidegate::clock::Clock;
 
 use crate::support::conversation::{BOTH, Conversation, call, request, slow, told};
-use crate::support::http::message;
-use crate::support::plan::Plan;
+use crate::support::http::{message, written};
+use crate::support::issuer::Issuer;
+use crate::support::plan::{Plan, Trusted};
 use crate::support::sse::Stream;
+use crate::support::web::exchange;
 use crate::support::world::{World, modern, until};
 
 const REVISION: &str = "2025-11-25";
@@ -305,4 +308,57 @@ async fn an_agents_open_streams_are_bounded() {
     assert!(other.listen(None).await.is_stream(), "others have their own");
     drop(changes);
     until(|| async { second.listen(None).await.is_stream().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_token_that_opened_it_does() {
+    let issuer = Issuer::start().await;
+    let agents = vec![("technician", "somebody".to_owned(), "technician")];
+    let trusted = Some(Trusted { issuer: &issuer.url, agents });
+    let world = World::of(Plan { trusted, ..Plan::default() }).await;
+    let ends = Clock::System.now_seconds() + 8;
+    let token = issuer.token("somebody", &world.mcp_url, json!({"exp": ends}));
+    let (body, mut headers) = modern("subscriptions/listen", listening());
+    headers.push(("accept", BOTH.to_owned()));
+    let request = message(&world.mcp_url, Some(&token), body.to_string(), &headers);
+    let mut stream = Stream::open(request).await;
+    assert!(stream.message().await.unwrap()["method"].is_string());
+    let goodbye = stream.message().await.expect("a result");
+    assert_eq!(goodbye["result"]["resultType"], "complete", "{goodbye}");
+    assert_eq!(stream.next().await, None);
+    let now = Clock::System.now_seconds();
+    assert!((ends - 1..ends + 6).contains(&now), "{now} for {ends}");
+}
+
+#[tokio::test]
+async fn each_revision_marks_the_places_that_it_has() {
+    let world = World::start().await;
+    for (revision, places, begins_with_one) in [
+        ("2024-11-05", false, false),
+        ("2025-03-26", true, false),
+        ("2025-06-18", true, false),
+        (REVISION, true, true),
+    ] {
+        let session = Conversation::begin(&world, "technician", revision).await;
+        let mut stream = session.open(&request(1, "tools/call", told(slow(1200), "p"))).await;
+        let mut first = true;
+        while let Some(event) = stream.next().await {
+            assert_eq!(event.id.is_some(), places, "{revision}: {event:?}");
+            assert_eq!(event.message().is_null(), first && begins_with_one, "{revision}: {event:?}");
+            first = false;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_its_answer_in_one_piece() {
+    let world = World::start().await;
+    let (body, mut headers) = modern("tools/call", told(slow(1200), "p"));
+    headers.push(("accept", BOTH.to_owned()));
+    let request = message(&world.mcp_url, Some(&world.token("technician")), body.to_string(), &headers);
+    let answer = exchange(&world.base, written(&request).replacen("HTTP/1.1", "HTTP/1.0", 1)).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["result"]["isError"], false);
 }

@@ -18,6 +18,9 @@ use crate::support::world::{World, until};
 /// Headers of a response that say nothing about it.
 const PLUMBING: [&str; 5] = ["connection", "content-length", "date", "keep-alive", "transfer-encoding"];
 
+/// Where HTTP+SSE is served, a resource of its own.
+const EVENTS: &str = "/api/mcp/sse";
+
 pub struct Client<'a> {
     world: &'a World,
     ticket: String,
@@ -29,6 +32,7 @@ pub struct Client<'a> {
 impl<'a> Client<'a> {
     pub async fn new(world: &'a World) -> Self {
         let ticket = world.a_ticket("technician").await;
+        world.issuer.allow_resource(&format!("{}{EVENTS}", world.base));
         let (sessions, messages, streams) = Default::default();
         Self { world, ticket, sessions, messages, streams }
     }
@@ -81,7 +85,12 @@ impl<'a> Client<'a> {
         if let Some(count) = line.reads {
             let mut read = Vec::new();
             while read.len() < count {
-                read.push(events.next().await.expect("a further event"));
+                read.push(
+                    events
+                        .next()
+                        .await
+                        .unwrap_or_else(|| panic!("{}: no further event: {head:?}", line.conversation)),
+                );
             }
             head.body = Some(Value::Array(read));
         }
@@ -115,6 +124,12 @@ impl<'a> Client<'a> {
         "aborted".to_owned()
     }
 
+    fn token_for_events(&self, agent: &str) -> String {
+        let resource = format!("{}{EVENTS}", self.world.base);
+        let token = self.world.issuer.token_for(&format!("demo-{agent}"), &resource).expect("a token");
+        token.expose().to_owned()
+    }
+
     async fn send(&self, request: &Request, agent: &str) -> (Response, Events) {
         let fill = |text: &str| self.filled(text, agent);
         let mut sent = http::Request::builder()
@@ -125,7 +140,11 @@ impl<'a> Client<'a> {
             sent = sent.header(name, fill(value));
         }
         if !agent.is_empty() {
-            sent = sent.header("authorization", format!("Bearer {}", self.world.token(agent)));
+            let token = match fill(&request.path).starts_with(EVENTS) {
+                true => self.token_for_events(agent),
+                false => self.world.token(agent),
+            };
+            sent = sent.header("authorization", format!("Bearer {token}"));
         }
         let body = match (&request.body, &request.text) {
             (Some(body), _) => mask::strings(body.clone(), &fill).to_string(),
@@ -172,7 +191,11 @@ impl<'a> Client<'a> {
     /// The events up to the one that answers `request`, where the agent has a stream.
     async fn answer_on_stream(&mut self, agent: &str, request: &Request) -> Option<Vec<Value>> {
         let stream = self.streams.get_mut(agent)?;
-        let id = request.body.as_ref()?.get("id")?;
+        let id = match &request.body {
+            Some(Value::Object(message)) => message.get("id")?,
+            // What cannot be read is answered without an id.
+            _ => &Value::Null,
+        };
         let mut read = Vec::new();
         loop {
             let event = stream.next().await.expect("an answer");
