@@ -187,7 +187,7 @@ pub fn ops_address(
     }
 }
 
-/// The `SIDEGATE__` variables of this process, for [`load`]. Only this
+/// The `SIDEGATE__` variables of this process, for [`load`]. Beside the connector's settings only this
 /// file reads the environment. What is not UTF-8 gets U+FFFD, which `load` refuses.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()

@@ -15,7 +15,8 @@ await main({ client: `${sdk.label}-stdio` }, async () => {
   let revision = null;
   if (first) transport.setProtocolVersion = (version) => (revision = version);
   await client.connect(transport);
+  revision ??= sdk.revision(client, transport);
   const result = await converse(client, config);
   await client.close();
-  return { revision: first ? revision : sdk.revision(client, transport), ...result };
+  return { revision, ...result };
 });

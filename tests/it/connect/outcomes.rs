@@ -68,7 +68,7 @@ async fn what_is_out_of_range_or_null_or_elsewhere_is_understood() {
     pipes.shake_hands("2025-11-25").await;
     let count = |result: &Value| result["structuredContent"]["results"].as_array().map(Vec::len);
     let many = pipes.call(1, "search_api_registry", json!({"query": "list tickets", "limit": 1000})).await;
-    assert_eq!(count(&many), Some(25), "{many:#}");
+    assert!(count(&many).is_some_and(|count| (6..=25).contains(&count)), "{many:#}");
     let one = pipes.call(2, "search_api_registry", json!({"query": "list tickets", "limit": 0})).await;
     assert_eq!(count(&one), Some(1), "{one:#}");
     let call = "call_api_endpoint";

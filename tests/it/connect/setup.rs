@@ -48,7 +48,7 @@ async fn a_registry_that_cannot_be_loaded_is_fatal_and_says_what_to_change() {
 
 #[tokio::test]
 async fn the_registry_is_read_in_each_envelope_with_the_key_and_the_tenant() {
-    let entries = r#"[{"id":"get-_api_v1_a","method":"get","path":"/api/v1/a"},{"id":"post-run","method":"post","path":"/api/workflow-definitions/{id}/run"}]"#;
+    let entries = r#"[{"id":"get-_api_v1_widgets","method":"get","path":"/api/v1/widgets"},{"id":"post-run","method":"post","path":"/api/workflow-definitions/{id}/run"}]"#;
     for body in [
         format!(r#"{{"data":{{"entries":{entries}}}}}"#),
         format!(r#"{{"entries":{entries}}}"#),
@@ -60,8 +60,8 @@ async fn the_registry_is_read_in_each_envelope_with_the_key_and_the_tenant() {
         command.env("ALGA_TENANT_ID", "the-tenant").env("ALGA_REGISTRY_PATH", "/registry");
         let mut pipes = Pipes::open(&mut command);
         pipes.shake_hands("2025-11-25").await;
-        let found = pipes.call(1, "search_api_registry", json!({"query": "a"})).await;
-        assert_eq!(found["structuredContent"]["results"][0]["entryId"], "get-_api_v1_a", "{found:#}");
+        let found = pipes.call(1, "search_api_registry", json!({"query": "widgets"})).await;
+        assert_eq!(found["structuredContent"]["results"][0]["entryId"], "get-_api_v1_widgets", "{found:#}");
         let asked = &server.seen()[0].to_ascii_lowercase();
         for part in ["get /registry http/1.1\r\n", "x-api-key: the-key\r\n", "x-tenant-id: the-tenant\r\n"] {
             assert!(asked.contains(part), "{asked}");
