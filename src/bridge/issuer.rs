@@ -230,7 +230,7 @@ fn question(way: &Way, client: &Client, secret: &str) -> http::Result<Request<By
 }
 
 /// Whether secrets may go there: over TLS, or to this machine.
-fn is_private(url: &Url) -> bool {
+pub(super) fn is_private(url: &Url) -> bool {
     let local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => ip.is_loopback(),

@@ -118,6 +118,9 @@ impl Bridge {
         if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
             return Err("--gate: it must hold no user name, password or fragment".to_owned());
         }
+        if !issuer::is_private(&url) && token != Source::None {
+            tracing::warn!(%url, "the token goes there unencrypted; use https://");
+        }
         let uri = url.as_str().parse::<http::Uri>().map_err(|_| "--gate: it is not a URL".to_owned())?;
         let limits = Limits { deadline: LONGEST, connect: CONNECT, body: usize::MAX };
         let way = Transport { ca_file, ..Transport::default() };
