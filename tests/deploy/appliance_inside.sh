@@ -99,8 +99,8 @@ runuser -u sidegate -- sidegate agent add assistant --issuer "$(said issuer)" --
 token=$(said token)
 call() {
     curl -sS --max-time 10 --cacert "$(said ca_file)" "https://localhost:${port:-8443}/api/mcp" \
-        -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Accept: application/json' -d \
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"call_api_endpoint\",\"arguments\":$1}}"
+        -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -H 'Accept: application/json' \
+        -H 'MCP-Protocol-Version: 2025-11-25' -d "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"call_api_endpoint\",\"arguments\":$1}}"
 }
 reads() { call '{"entryId":"get-_api_v1_tickets","query":{"limit":1}}' >call.out && grep -q '"isError":false' call.out; }
 await reads
