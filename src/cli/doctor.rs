@@ -59,7 +59,7 @@ fn secret(given: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 fn span(given: &str) -> Result<Duration, String> {
-    let span: Span = serde_json::from_value(given.into()).map_err(|error| error.to_string())?;
+    let span: Span = given.parse()?;
     if span.0.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(span.0) }
 }
 

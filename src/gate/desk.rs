@@ -163,7 +163,8 @@ impl Desk {
     /// The longest that a call of `visitor` may take.
     pub(super) fn patience(&self, visitor: &Visitor) -> Duration {
         let own = visitor.policies.timeouts.get(visitor.caller.agent_id()).copied();
-        own.map_or(**self.call_timeout.load(), |own| own.min(**self.call_timeout.load()))
+        let server = **self.call_timeout.load();
+        own.map_or(server, |own| own.min(server))
     }
 
     /// Works on one request to its end.
