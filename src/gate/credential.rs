@@ -168,20 +168,18 @@ impl Credentials {
         join_all(slots.iter().map(|slot| self.close(slot))).await;
     }
 
-    /// Shows how many keys there are now.
-    pub fn observe(&self) {
+    /// How many keys can be used now, and how many were minted and may still be good.
+    pub fn count(&self) -> (usize, usize) {
         let now = self.clock.now();
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         let lasts = |key: &Arc<Credential>| key.expires_at().is_none_or(|end| end > now);
         let (mut usable, mut outstanding) = (0, 0);
         for slot in slots {
             let state = slot.state.lock();
-            usable += i64::from(state.current.as_ref().is_some_and(lasts));
-            outstanding +=
-                i64::try_from(state.issued.iter().filter(|key| lasts(key)).count()).unwrap_or(i64::MAX);
+            usable += usize::from(state.current.as_ref().is_some_and(lasts));
+            outstanding += state.issued.iter().filter(|key| lasts(key)).count();
         }
-        self.metrics.keys_in_use.set(usable);
-        self.metrics.keys_outstanding.set(outstanding);
+        (usable, outstanding)
     }
 
     fn slot(&self, agent_id: &str) -> Arc<Slot> {

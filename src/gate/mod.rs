@@ -32,10 +32,14 @@ mod authenticate;
 mod doorway;
 #[cfg(feature = "server")]
 mod events;
+#[cfg(feature = "server")]
+mod front;
 #[cfg(feature = "conformance")]
 mod fixtures;
 #[cfg(feature = "server")]
 mod post;
+#[cfg(feature = "server")]
+mod pulse;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
@@ -62,8 +66,10 @@ pub use {
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
     events::{SseConfig, SseTerms},
+    front::{Front, TENANTS, Whereabouts},
     post::{Post, Wire},
     request::{Head, Method, Outgoing},
-    roster::{MAX_STALENESS, Roster},
+    pulse::{MAX_STALENESS, Pulse},
+    roster::Roster,
     shelf::StoreShelf,
 };
