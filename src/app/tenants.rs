@@ -104,7 +104,8 @@ impl Tenants {
     /// Takes over what a changed configuration sets.
     pub async fn adopt(&self, config: &Config) {
         for wing in self.others.lock().await.values() {
-            wing.adopt(&self.shared, config).await;
+            let rooms = wing.rooms();
+            rooms.adopt(&self.shared, config).await;
             if let Err(error) = wing.catalogue.adopt(config.catalog.clone()).await {
                 tracing::warn!(tenant = wing.row.id, error, "the tenant's catalogue stays as it was");
             }

@@ -48,6 +48,16 @@ pub(super) struct Wing {
     work: JoinSet<()>,
 }
 
+/// What of a tenant's rooms is told of a changed configuration.
+pub(super) struct Rooms {
+    pub row: TenantRow,
+    pub gate: Arc<Gate>,
+    pub roster: Arc<Roster>,
+    pub catalogue: Arc<Catalogue>,
+    pub psa: Arc<dyn Psa>,
+    pub admin: Arc<Admin>,
+}
+
 impl Shared {
     fn is_main(&self, row: &TenantRow) -> bool {
         row.id == self.config.load().tenant.id
@@ -104,7 +114,7 @@ impl Shared {
             idp: self.idp.clone(),
             keys: psa.keys,
             directory: psa.directory,
-            hosted: config.idp.hosted(),
+            hosted: hosted(&config),
             record: self.record.clone(),
             clock: self.clock.clone(),
         };
@@ -134,13 +144,11 @@ impl Shared {
             }
             None => {}
         }
-        let under = |paths: Vec<String>| -> Vec<String> {
-            paths.into_iter().map(|path| format!("{below}{path}")).collect()
-        };
         Terms {
             doorway: Doorway::new(
-                &under(server.endpoints()),
-                &under(config.sse.paths()),
+                &server.endpoints(),
+                &config.sse.paths(),
+                &below,
                 public_url.as_deref(),
                 &hosts,
                 &server.allowed_origins,
@@ -163,9 +171,14 @@ pub(super) fn psa(config: &Config, row: &TenantRow) -> PsaConfig {
     config.psa.for_tenant(row.psa_tenant.as_deref(), row.catalog_user.as_deref(), Some(&row.id))
 }
 
+/// The shared applications that are registered with Google and with Microsoft.
+pub(super) fn hosted(config: &Config) -> (Option<String>, Option<String>) {
+    (config.idp.google_client_id.clone(), config.idp.microsoft_client_id.clone())
+}
+
 /// What holds for agents and issuers that say nothing of their own.
 pub(super) fn defaults(config: &Config) -> Defaults {
-    Defaults { max_effect: config.policy.default_max_effect, hosted: config.idp.hosted() }
+    Defaults { max_effect: config.policy.default_max_effect, hosted: hosted(config) }
 }
 
 /// Where a further tenant is reached; none where neither host nor slug is given.
@@ -186,12 +199,28 @@ impl Wing {
         self.work.spawn(self.gate.clone().together(shared.neighbours.clone()));
     }
 
+    /// What a changed configuration reaches, without the work.
+    pub fn rooms(&self) -> Rooms {
+        Rooms {
+            row: self.row.clone(),
+            gate: self.gate.clone(),
+            roster: self.roster.clone(),
+            catalogue: self.catalogue.clone(),
+            psa: self.psa.clone(),
+            admin: self.admin.clone(),
+        }
+    }
+}
+
+impl Rooms {
     /// Takes over what a changed configuration sets.
     pub async fn adopt(&self, shared: &Shared, config: &Config) {
         self.roster.adopt(defaults(config)).await;
         self.gate.adopt(shared.terms(config, &self.row));
     }
+}
 
+impl Wing {
     /// Ends the work in the background; keys that were minted are revoked.
     pub async fn stop(mut self) {
         self.gate.open(false);

@@ -70,6 +70,7 @@ pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint) -> Head 
         in_pieces: request.version != http::Version::HTTP_10,
         session: owned("mcp-session-id"),
         last_event: owned("last-event-id"),
+        known: owned("if-none-match"),
         content_type: owned("content-type"),
         content_encoding: owned("content-encoding"),
         protocol_version: owned("mcp-protocol-version"),

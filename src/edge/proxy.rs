@@ -312,6 +312,13 @@ impl ProxyHttp for Proxy {
         }
         let wing = live.wings.find(request.uri.path(), || place(session, &live.trusted).host);
         match wing.routes.of(request.uri.path(), request.raw_path()) {
+            // What has a key of the PSA's is the PSA's own client.
+            Route::Mcp(Endpoint { kind: Kind::Registry, .. })
+                if self.through.is_some() && request.headers.contains_key("x-api-key") =>
+            {
+                context.passage = self.pass(session, &live, wing).await?;
+                return Ok(context.passage.is_none());
+            }
             Route::Mcp(endpoint) => self.mcp(session, &live, wing, endpoint).await?,
             Route::Metadata(resource) => metadata(session, &live, wing, resource).await?,
             Route::Through => {

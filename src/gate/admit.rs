@@ -100,7 +100,7 @@ impl Gate {
         let mut changes = roster.watch();
         while changes.changed().await.is_ok() {
             let snapshot = changes.borrow_and_update().clone();
-            self.desk.turn_out(|agent| !snapshot.active.contains(agent));
+            self.desk.turn_out(|agent| !snapshot.active.contains_key(agent));
         }
     }
 
@@ -158,6 +158,11 @@ impl Gate {
         let resource = self.doorway.load().resource(head.approach());
         match head.endpoint.kind {
             Kind::Streamable => {}
+            Kind::Registry => {
+                let outgoing = self.desk.registry(&admitted.visitor(resource), head.known.as_deref());
+                trail.fetched();
+                return outgoing;
+            }
             Kind::Events => {
                 return self.open_events(Admission { admitted, head, trail, started });
             }
@@ -337,11 +342,12 @@ fn unfit(head: &Head) -> Option<Refusal> {
         // What is asked without a message is asked of a session.
         (Kind::Streamable, Method::Get | Method::Delete) if head.session.is_none() => Some(Refusal::Method),
         (Kind::Streamable | Kind::Events, Method::Get) => (!head.takes().1).then_some(Refusal::NotAcceptable),
-        (Kind::Streamable, Method::Delete) => None,
+        (Kind::Streamable, Method::Delete) | (Kind::Registry, Method::Get) => None,
         (Kind::Streamable | Kind::Messages, Method::Post) if !head.is_json() => Some(Refusal::MediaType),
         (Kind::Streamable | Kind::Messages, Method::Post) => None,
         (_, Method::Other)
         | (Kind::Events, Method::Post | Method::Delete)
-        | (Kind::Messages, Method::Get | Method::Delete) => Some(Refusal::Method),
+        | (Kind::Messages, Method::Get | Method::Delete)
+        | (Kind::Registry, Method::Post | Method::Delete) => Some(Refusal::Method),
     }
 }

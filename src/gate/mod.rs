@@ -9,6 +9,7 @@ mod call;
 mod catalogue;
 mod credential;
 mod desk;
+mod elsewhere;
 mod extra;
 mod limits;
 mod line;
@@ -37,9 +38,13 @@ mod front;
 #[cfg(feature = "conformance")]
 mod fixtures;
 #[cfg(feature = "server")]
+mod neighbours;
+#[cfg(feature = "server")]
 mod post;
 #[cfg(feature = "server")]
 mod pulse;
+#[cfg(feature = "server")]
+mod registry;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
@@ -67,9 +72,10 @@ pub use {
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
     events::{SseConfig, SseTerms},
     front::{Front, TENANTS, Whereabouts},
+    neighbours::Neighbours,
     post::{Post, Wire},
     request::{Head, Method, Outgoing},
     pulse::{MAX_STALENESS, Pulse},
-    roster::Roster,
+    roster::{Defaults, Roster},
     shelf::StoreShelf,
 };

@@ -11,10 +11,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 
-use super::credential::{Credentials, Standing};
+use super::credential::{Credentials, Held, Standing};
 use super::pulse::Pulse;
+use crate::clock::Millis;
 use crate::identity::kind::AgentKind;
-use crate::identity::preset::{self, Hosted};
+use crate::identity::preset;
 use crate::identity::issuer::TrustedIssuer;
 use crate::identity::trust::{AgentBinding, Trust};
 use crate::policy::Policies;
@@ -28,8 +29,8 @@ pub struct Snapshot {
     pub trust: Trust,
     /// What each may do at most.
     pub policies: Arc<Policies>,
-    /// The ids of the agents that are switched on.
-    pub active: HashSet<String>,
+    /// What holds for the keys of the agents that are switched on, by id.
+    pub active: HashMap<String, KeyTerms>,
     /// Every issuer of the tenant, switched off ones too.
     pub known_issuers: Vec<String>,
 }
@@ -37,8 +38,22 @@ pub struct Snapshot {
 impl Snapshot {
     /// True for an agent that is on, and for the catalogue's service user, which is no agent.
     fn may_have_a_key(&self, id: &str) -> bool {
-        id == CATALOG_PRINCIPAL || self.active.contains(id)
+        id == CATALOG_PRINCIPAL || self.active.contains_key(id)
     }
+
+    /// Whether what is held for an agent is still what it may have.
+    fn may_keep(&self, id: &str, held: &Held) -> bool {
+        let Some(terms) = self.active.get(id) else { return id == CATALOG_PRINCIPAL };
+        held.since.is_none_or(|since| {
+            held.user == terms.user && terms.void_before.is_none_or(|before| since >= before)
+        })
+    }
+}
+
+/// What holds for an agent's keys.
+pub struct KeyTerms {
+    user: Option<String>,
+    void_before: Option<Millis>,
 }
 
 /// What holds for agents and issuers that say nothing of their own.
@@ -46,8 +61,9 @@ impl Snapshot {
 pub struct Defaults {
     /// The most that an agent may do.
     pub max_effect: Effect,
-    /// The providers that are trusted without a row.
-    pub hosted: Hosted,
+    /// The client id of the shared application at Google, and that at Microsoft: these providers are trusted without
+    /// a row, for tokens that were made for it.
+    pub hosted: (Option<String>, Option<String>),
 }
 
 /// What was read, and how.
@@ -132,7 +148,7 @@ impl Roster {
         let mut changes = self.watch();
         while changes.changed().await.is_ok() {
             let snapshot = changes.borrow_and_update().clone();
-            credentials.revoke_unless(|id| snapshot.may_have_a_key(id)).await;
+            credentials.revoke_unless(|id, held| snapshot.may_keep(id, held)).await;
         }
     }
 
@@ -212,17 +228,29 @@ impl Read {
             self.issuers.iter().filter(|row| row.active).map(trusted).collect();
         let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
         // A row for the same issuer is an administrator's word and counts first; one that is off keeps it off.
-        let hosted = preset::hosted(&self.defaults.hosted, bound.into_iter());
+        let (google, microsoft) = &self.defaults.hosted;
+        let hosted = preset::hosted(google.as_deref(), microsoft.as_deref(), bound);
         issuers.extend(
             hosted.into_iter().filter(|hosted| !self.issuers.iter().any(|row| row.issuer == hosted.issuer)),
         );
         Snapshot {
             trust: Trust::new(tenant, issuers, rows().map(binding).collect()),
             policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts }),
-            active: rows().filter(|row| row.is_on()).map(|row| row.id.clone()).collect(),
+            active: rows().filter(|row| row.is_on()).map(|row| (row.id.clone(), key_terms(row))).collect(),
             known_issuers: self.issuers.iter().map(|row| row.issuer.clone()).collect(),
         }
     }
+}
+
+fn key_terms(row: &AgentRow) -> KeyTerms {
+    KeyTerms { user: row.psa_user.clone(), void_before: row.keys_void_before }
+}
+
+/// One look at a tenant's rows, for who does not follow them.
+pub(super) async fn read(store: &Store, tenant: &str, defaults: Defaults) -> Result<Snapshot, StoreError> {
+    let mut read = Read { defaults, issuers: Vec::new(), agents: HashMap::new() };
+    read.on(store, tenant, -1).await?;
+    Ok(read.snapshot(tenant))
 }
 
 /// How a row of an issuer is trusted.
@@ -232,6 +260,7 @@ pub(super) fn trusted(row: &IssuerRow) -> TrustedIssuer {
         aliases: row.aliases.clone(),
         jwks_uri: row.jwks_uri.clone(),
         audiences: row.audiences.clone(),
+        own_audiences_only: false,
         subject_claim: row.subject_claim.clone(),
         max_age: row.max_age,
         leeway: row.leeway,
