@@ -20,7 +20,7 @@ pub const OUTCOMES: [&str; 9] =
     ["ok", "tool_error", "denied", "fault", "refused", "cancelled", "timeout", "unavailable", "unknown"];
 
 /// Why a caller was refused: before its message was read, but for `insufficient_scope`.
-pub const AUTH_REASONS: [&str; 40] = [
+pub const AUTH_REASONS: [&str; 42] = [
     "missing_token",
     "malformed_authorization",
     "host_not_allowed",
@@ -55,6 +55,8 @@ pub const AUTH_REASONS: [&str; 40] = [
     "certificate_missing",
     "certificate_mismatch",
     "unbound_token",
+    "user_token",
+    "application_token",
     "dpop",
     "insufficient_scope",
     "claim_type",

@@ -44,6 +44,10 @@ pub struct CallerFacts<'a> {
     pub issuer: &'a str,
     pub subject: &'a str,
     pub token_id: Option<&'a str>,
+    /// The person on whose behalf the token was obtained, by name.
+    pub person: Option<&'a str>,
+    /// The OAuth client that obtained it.
+    pub oauth_client: Option<&'a str>,
 }
 
 /// What was decided about the request.
@@ -89,6 +93,10 @@ struct Fields {
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oauth_client: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,6 +180,8 @@ impl EventBuilder {
             issuer: None,
             subject: None,
             token_id: None,
+            person: None,
+            oauth_client: None,
             client_name: None,
             client_version: None,
             client_address: None,
@@ -195,12 +205,14 @@ impl EventBuilder {
         }))
     }
 
-    /// Fields `tenant agent_id agent issuer subject token_id`.
+    /// Fields `tenant agent_id agent issuer subject token_id person oauth_client`.
     pub fn caller(&mut self, caller: CallerFacts<'_>) {
         self.0.tenant = Some(bounded(caller.tenant, MAX_TEXT));
         self.0.agent_id = Some(bounded(caller.agent_id, MAX_TEXT));
         self.0.agent = Some(bounded(caller.agent, MAX_TEXT));
         self.token(caller.issuer, Some(caller.subject), caller.token_id);
+        self.0.person = caller.person.map(|person| bounded(person, MAX_TEXT));
+        self.0.oauth_client = caller.oauth_client.map(|client| bounded(client, MAX_TEXT));
     }
 
     /// Fields `issuer subject token_id` of a caller that is known no better, such as an unbound one.

@@ -111,6 +111,8 @@ impl Trail {
                 issuer: caller.issuer(),
                 subject: caller.subject(),
                 token_id: caller.token_id(),
+                person: caller.person(),
+                oauth_client: caller.client_id(),
             });
         });
     }

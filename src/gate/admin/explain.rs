@@ -121,6 +121,7 @@ impl Admin {
             Err(fault) => {
                 let (check, detail) = match fault {
                     trust::TrustFault::Proof(fault) => ("confirmation", fault.to_string()),
+                    trust::TrustFault::Kind(fault) => ("kind of agent", fault.to_string()),
                     trust::TrustFault::Disabled => {
                         ("agent", "the agent is switched off; `sidegate agent enable` lifts it".to_owned())
                     }
