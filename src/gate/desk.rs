@@ -339,7 +339,7 @@ impl Desk {
     }
 
     /// Takes what another process says of a session.
-    pub(super) fn hear(&self, word: &Word) {
+    pub(super) fn overhear(&self, word: &Word) {
         match word {
             Word::Ended { session } => self.sessions.end_by_id(*session),
             Word::Cancelled { session, request } => self.sessions.cancel(*session, request),

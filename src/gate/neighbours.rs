@@ -129,7 +129,7 @@ impl Gate {
                 Some(word) = ours.recv() => neighbours.say(&tenant, word).await,
                 told = theirs.recv() => {
                     match told {
-                        Ok(told) if told.tenant == tenant => self.desk.hear(&told.word),
+                        Ok(told) if told.tenant == tenant => self.desk.overhear(&told.word),
                         Err(broadcast::error::RecvError::Closed) => return,
                         _ => {}
                     }

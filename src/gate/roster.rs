@@ -16,8 +16,7 @@ use super::pulse::Pulse;
 use crate::clock::Millis;
 use crate::identity::kind::AgentKind;
 use crate::identity::preset;
-use crate::identity::issuer::TrustedIssuer;
-use crate::identity::trust::{AgentBinding, Trust};
+use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
 use crate::policy::Policies;
 use crate::psa::{CATALOG_PRINCIPAL, KeyError};
 use crate::store::{AgentRow, IssuerRow, Store, StoreError};
@@ -197,7 +196,7 @@ impl Read {
     /// Reads what has changed since `version`, and says up to which it has read.
     async fn on(&mut self, store: &Store, tenant: &str, version: i64) -> Result<i64, StoreError> {
         // The agents' version comes with them. Issuers that are newer than it only do what is due anyway.
-        let (agents, version) = store.agents_since(tenant, version).await?;
+        let (version, agents) = store.agents_since(tenant, version).await?;
         self.issuers = store.issuers(tenant).await?;
         for row in agents {
             if row.retired_at.is_some() || row.deleted_at.is_some() {

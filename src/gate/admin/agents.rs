@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::record::Change;
 use super::{Actor, Admin, AdminError, sound};
 use crate::gate::pulse::MAX_STALENESS;
-use crate::identity::issuer::NAME_LIMIT;
+use crate::identity::trust::NAME_LIMIT;
 use crate::identity::kind::AgentKind;
 use crate::psa::KeyError;
 use crate::store::{AgentFilter, AgentRow, ManagedBy, NewAgent};

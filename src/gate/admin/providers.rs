@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::record::Change;
 use super::{Actor, Admin, AdminError, sound};
 use crate::gate::roster::trusted;
-use crate::identity::issuer::TrustedIssuer;
+use crate::identity::trust::TrustedIssuer;
 use crate::identity::preset::{GOOGLE, Preset, ProviderChange, ProviderSpec};
 use crate::idp::Discovered;
 use crate::psa::{KeyError, MicrosoftConnection};
@@ -48,6 +48,7 @@ pub(super) fn row(trusted: &TrustedIssuer, spec: &ProviderSpec, managed_by: Mana
         active: true,
         created_at: 0,
         updated_at: 0,
+        changed: 0,
     }
 }
 
@@ -85,10 +86,8 @@ impl Admin {
         self.judge(&trusted)?;
         let before = self.store.issuer(&self.tenant, &trusted.issuer).await?;
         let discovered = self.probe(&trusted, probe).await?;
-        self.unambiguous(&trusted).await?;
-        self.store.put_issuer(&self.tenant, &row(&trusted, spec, ManagedBy::Admin)).await?;
-        let after = self.issuer(&trusted.issuer).await?;
-        self.recorded(actor, "provider.put", before.as_ref(), Some(&after)).await?;
+        let after = self.store.put_issuer(&self.tenant, &row(&trusted, spec, ManagedBy::Admin)).await?;
+        self.provider_recorded(actor, "provider.put", before.as_ref(), Some(&after)).await?;
         Ok((after, discovered))
     }
 
@@ -107,12 +106,10 @@ impl Admin {
         let trusted = spec.trusted().map_err(AdminError::Invalid)?;
         self.judge(&trusted)?;
         self.probe(&trusted, trusted.jwks_uri != before.jwks_uri).await?;
-        self.unambiguous(&trusted).await?;
         let mut row = row(&trusted, &spec, ManagedBy::Admin);
         row.active = change.active.unwrap_or(before.active);
-        self.store.put_issuer(&self.tenant, &row).await?;
-        let after = self.issuer(&before.issuer).await?;
-        self.recorded(actor, "provider.change", Some(&before), Some(&after)).await?;
+        let after = self.store.put_issuer(&self.tenant, &row).await?;
+        self.provider_recorded(actor, "provider.change", Some(&before), Some(&after)).await?;
         Ok(after)
     }
 
@@ -121,7 +118,7 @@ impl Admin {
         let before = self.issuer(which).await?;
         kept_here(&before)?;
         let removed = self.store.remove_issuer(&self.tenant, &before.id).await?;
-        self.recorded(actor, "provider.remove", Some(&removed), None).await?;
+        self.provider_recorded(actor, "provider.remove", Some(&removed), None).await?;
         Ok(removed)
     }
 
@@ -166,26 +163,7 @@ impl Admin {
         probed.map(Some).map_err(|error| AdminError::Refused(format!("issuer {}: {error}", trusted.issuer)))
     }
 
-    /// A name that tokens bear must mean one provider.
-    async fn unambiguous(&self, trusted: &TrustedIssuer) -> Result<(), AdminError> {
-        let names = |issuer: &str, aliases: &[crate::identity::issuer::IssuerAlias]| -> Vec<String> {
-            std::iter::once(issuer.to_owned()).chain(aliases.iter().map(|alias| alias.issuer.clone())).collect()
-        };
-        let own = names(&trusted.issuer, &trusted.aliases);
-        let others = self.store.issuers(&self.tenant).await?;
-        let taken = others
-            .iter()
-            .filter(|other| other.issuer != trusted.issuer)
-            .find_map(|other| names(&other.issuer, &other.aliases).into_iter().find(|name| own.contains(name)));
-        match taken {
-            Some(name) => Err(AdminError::Conflict(format!(
-                "aliases: {name} is another provider's already; one issuer is one provider"
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    async fn recorded(
+    async fn provider_recorded(
         &self,
         actor: &Actor,
         action: &'static str,

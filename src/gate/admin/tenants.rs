@@ -119,8 +119,7 @@ impl Admins {
         if self.store().tenant(&row.id).await?.is_some() {
             return Err(AdminError::Conflict(format!("id: there is a tenant `{}` already", row.id)));
         }
-        self.store().put_tenant(&row).await?;
-        let after = self.tenant(&row.id).await?;
+        let after = self.store().put_tenant(&row).await?;
         self.tenant_recorded(actor, "tenant.add", None, &after).await?;
         Ok(after)
     }
@@ -153,8 +152,7 @@ impl Admins {
         row.console = change.console.unwrap_or(row.console);
         row.active = change.active.unwrap_or(row.active);
         sound(problems(&row, is_main))?;
-        self.store().put_tenant(&row).await?;
-        let after = self.tenant(&row.id).await?;
+        let after = self.store().put_tenant(&row).await?;
         self.tenant_recorded(actor, "tenant.change", Some(&before), &after).await?;
         Ok(after)
     }
