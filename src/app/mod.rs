@@ -127,7 +127,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
         idp,
         keys: door.keys,
         directory: door.directory,
-        hosted: wing::hosted(config),
+        hosted: config.idp.hosted(),
         clock,
     })
 }

@@ -114,7 +114,7 @@ impl Shared {
             idp: self.idp.clone(),
             keys: psa.keys,
             directory: psa.directory,
-            hosted: hosted(&config),
+            hosted: config.idp.hosted(),
             record: self.record.clone(),
             clock: self.clock.clone(),
         };
@@ -171,14 +171,9 @@ pub(super) fn psa(config: &Config, row: &TenantRow) -> PsaConfig {
     config.psa.for_tenant(row.psa_tenant.as_deref(), row.catalog_user.as_deref(), Some(&row.id))
 }
 
-/// The shared applications that are registered with Google and with Microsoft.
-pub(super) fn hosted(config: &Config) -> (Option<String>, Option<String>) {
-    (config.idp.google_client_id.clone(), config.idp.microsoft_client_id.clone())
-}
-
 /// What holds for agents and issuers that say nothing of their own.
 pub(super) fn defaults(config: &Config) -> Defaults {
-    Defaults { max_effect: config.policy.default_max_effect, hosted: hosted(config) }
+    Defaults { max_effect: config.policy.default_max_effect, hosted: config.idp.hosted() }
 }
 
 /// Where a further tenant is reached; none where neither host nor slug is given.

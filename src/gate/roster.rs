@@ -15,7 +15,7 @@ use super::credential::{Credentials, Held, Standing};
 use super::pulse::Pulse;
 use crate::clock::Millis;
 use crate::identity::kind::AgentKind;
-use crate::identity::preset;
+use crate::identity::preset::{self, Hosted};
 use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
 use crate::policy::Policies;
 use crate::psa::{CATALOG_PRINCIPAL, KeyError};
@@ -60,9 +60,8 @@ pub struct KeyTerms {
 pub struct Defaults {
     /// The most that an agent may do.
     pub max_effect: Effect,
-    /// The client id of the shared application at Google, and that at Microsoft: these providers are trusted without
-    /// a row, for tokens that were made for it.
-    pub hosted: (Option<String>, Option<String>),
+    /// The shared applications: their providers are trusted without a row, for tokens that were made for them.
+    pub hosted: Hosted,
 }
 
 /// What was read, and how.
@@ -227,8 +226,7 @@ impl Read {
             self.issuers.iter().filter(|row| row.active).map(trusted).collect();
         let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
         // A row for the same issuer is an administrator's word and counts first; one that is off keeps it off.
-        let (google, microsoft) = &self.defaults.hosted;
-        let hosted = preset::hosted(google.as_deref(), microsoft.as_deref(), bound);
+        let hosted = preset::hosted(&self.defaults.hosted, bound);
         issuers.extend(
             hosted.into_iter().filter(|hosted| !self.issuers.iter().any(|row| row.issuer == hosted.issuer)),
         );

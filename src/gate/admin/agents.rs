@@ -9,6 +9,7 @@ use super::{Actor, Admin, AdminError, sound};
 use crate::gate::pulse::MAX_STALENESS;
 use crate::identity::trust::NAME_LIMIT;
 use crate::identity::kind::AgentKind;
+use crate::identity::preset;
 use crate::psa::KeyError;
 use crate::store::{AgentFilter, AgentRow, ManagedBy, NewAgent};
 use crate::tool::effect::Effect;
@@ -283,8 +284,7 @@ impl Admin {
         if by_row || self.configured_issuers.iter().any(|known| known == issuer) {
             return Ok(());
         }
-        let (google, microsoft) = &self.hosted;
-        let hosted = crate::identity::preset::hosted(google.as_deref(), microsoft.as_deref(), [issuer]);
+        let hosted = preset::hosted(&self.hosted, [issuer]);
         let switched_off = known.iter().any(|row| row.issuer == issuer);
         if !switched_off && hosted.iter().any(|trusted| trusted.issuer == issuer) {
             return Ok(());

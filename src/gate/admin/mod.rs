@@ -31,6 +31,7 @@ pub use crate::store::{
 };
 
 use crate::clock::Clock;
+use crate::identity::preset::Hosted;
 use crate::idp::Idp;
 use crate::psa::{Directory, KeyError, Keys};
 use crate::store::{Store, StoreError};
@@ -49,8 +50,8 @@ pub struct Admin {
     pub keys: Arc<dyn Keys>,
     /// For backing users, where the PSA's database or API allows it.
     pub directory: Option<Arc<dyn Directory>>,
-    /// The client ids of the shared applications at Google and Microsoft, where there are any.
-    pub hosted: (Option<String>, Option<String>),
+    /// The shared applications that are registered with providers.
+    pub hosted: Hosted,
     /// Where changes are recorded.
     pub record: Record,
     /// The time.

@@ -134,13 +134,12 @@ impl Admin {
 
     /// The providers that are trusted without an entry, Microsoft first as AlgaPSA lists them.
     pub fn platform_providers(&self) -> Vec<PlatformProvider> {
-        let (google, microsoft) = &self.hosted;
-        let microsoft = microsoft.as_ref().map(|_| PlatformProvider {
+        let microsoft = self.hosted.microsoft().map(|_| PlatformProvider {
             provider: Preset::Microsoft,
             label: "Microsoft",
             issuer: None,
         });
-        let google = google.as_ref().map(|_| PlatformProvider {
+        let google = self.hosted.google().map(|_| PlatformProvider {
             provider: Preset::Google,
             label: "Google",
             issuer: Some(GOOGLE),
