@@ -50,7 +50,7 @@ impl Snapshot {
 
 /// What was read, and how.
 struct Read {
-    version: i64,
+    versions: Vec<(String, i64)>,
     default_max: Effect,
 }
 
@@ -66,13 +66,13 @@ pub struct Roster {
 impl Roster {
     /// Reads the tenant's rows once and follows them from then on.
     pub async fn open(store: Store, tenant: &str, default_max: Effect) -> Result<Arc<Self>, StoreError> {
-        let version = store.version().await?;
+        let versions = store.versions().await?;
         let snapshot = read(&store, tenant, default_max).await?;
         Ok(Arc::new(Self {
             store,
             tenant: tenant.to_owned(),
             latest: watch::Sender::new(Arc::new(snapshot)),
-            read: Mutex::new(Read { version, default_max }),
+            read: Mutex::new(Read { versions, default_max }),
             looked: parking_lot::Mutex::new(Instant::now()),
         }))
     }
@@ -162,11 +162,11 @@ impl Roster {
             return Ok(());
         }
         let asked = Instant::now();
-        let version = self.store.version().await?;
-        if version != last.version {
+        let versions = self.store.versions().await?;
+        if versions != last.versions {
             let snapshot = read(&self.store, &self.tenant, last.default_max).await?;
             self.latest.send_replace(Arc::new(snapshot));
-            last.version = version;
+            last.versions = versions;
         }
         // The time of the question, not of the answer: what changed in between is not yet known.
         let mut looked = self.looked.lock();
@@ -238,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_that_waits_for_a_look_asks_nothing_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let config = StoreConfig { url: format!("sqlite://{}/sidegate.db", folder.path().display()) };
+        let config = StoreConfig::at(format!("sqlite://{}/sidegate.db", folder.path().display()));
         let store = Store::open(&config, Clock::System).await.unwrap();
         let roster = Roster::open(store.clone(), "acme", Effect::Read).await.unwrap();
         let looking = roster.read.lock().await;

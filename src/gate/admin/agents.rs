@@ -87,7 +87,9 @@ impl AgentSpec {
             max_effect: self.max_effect.map(|effect| effect.as_str().to_owned()),
             call_timeout: self.call_timeout.map(Span::as_millis),
             psa_user: self.psa_user.clone(),
+            roles: self.roles.clone(),
             active: self.active,
+            ..NewAgent::default()
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn row(trusted: &TrustedIssuer, managed_by: ManagedBy) -> IssuerRow {
         required_scopes: trusted.required_scopes,
         require_bound_tokens: trusted.require_bound_tokens,
         managed_by,
-        active: true,
+        ..IssuerRow::default()
     }
 }
 
