@@ -23,6 +23,8 @@ mod visitor;
 mod watch;
 
 #[cfg(feature = "server")]
+mod activity;
+#[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
 mod admit;
@@ -58,6 +60,7 @@ pub use visitor::Visitor;
 pub use fixtures::Fixtures;
 #[cfg(feature = "server")]
 pub use {
+    activity::{Activities, ActivityFollower, activities},
     admit::{Admission, Gate, Terms},
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
