@@ -196,6 +196,7 @@ fn what_is_here_already_or_was_removed_here_is_not_taken_twice() {
         active: true,
         disabled_at: None,
         retired_at: None,
+        keys_void_before: None,
         deleted_at: None,
         created_at: 0,
         updated_at: 0,
