@@ -4,6 +4,7 @@ mod agent;
 mod check;
 mod demo;
 mod idp;
+mod import;
 mod init;
 mod keys;
 mod local;
@@ -63,6 +64,9 @@ pub enum Command {
     /// Add, list and change tenants beside the one of the configuration file.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Take over what another MCP server in front of the PSA knows.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Explain a token, or get a new one from the running demo.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -90,6 +94,7 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Agent(command) => agent::run(at, command).await,
         Command::Idp(command) => idp::run(at, command).await,
         Command::Tenant(command) => tenant::run(config, command).await,
+        Command::Import(command) => import::run(at, command).await,
         Command::Token(command) => token::run(at, command).await,
         Command::Keys(command) => keys::run(at, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
