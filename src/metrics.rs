@@ -136,6 +136,8 @@ pub struct Metrics {
     pub audit_queue: IntGauge,
     /// How many of them there may be.
     pub audit_queue_max: IntGauge,
+    /// Records that are not in the copy that the admin listener reads.
+    pub audit_unindexed: IntCounter,
     /// How long the oldest of them has been waiting, in seconds.
     pub audit_oldest: Gauge,
     /// Seconds that an attempt to write a batch of records took, its sync included.
@@ -329,6 +331,10 @@ impl Metrics {
                 "Requests that may be worked on at a time; more are refused.",
             ),
             audit_queue: gauge("sidegate_audit_queue_records", "Audit records accepted and not yet written."),
+            audit_unindexed: counter(
+                "sidegate_audit_unindexed_total",
+                "Records that are written and left out of the copy that the admin listener reads.",
+            ),
             audit_queue_max: gauge(
                 "sidegate_audit_queue_max_records",
                 "Audit records that may wait; with more no request begins.",

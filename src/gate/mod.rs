@@ -9,6 +9,7 @@ mod call;
 mod catalogue;
 mod credential;
 mod desk;
+mod elsewhere;
 mod extra;
 mod limits;
 mod line;
@@ -35,7 +36,15 @@ mod events;
 #[cfg(feature = "conformance")]
 mod fixtures;
 #[cfg(feature = "server")]
+mod front;
+#[cfg(feature = "server")]
+mod neighbours;
+#[cfg(feature = "server")]
 mod post;
+#[cfg(feature = "server")]
+mod pulse;
+#[cfg(feature = "server")]
+mod registry;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
@@ -62,8 +71,11 @@ pub use {
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
     events::{SseConfig, SseTerms},
+    front::{Front, TENANTS, Whereabouts},
+    neighbours::Neighbours,
     post::{Post, Wire},
+    pulse::{MAX_STALENESS, Pulse},
     request::{Head, Method, Outgoing},
-    roster::{MAX_STALENESS, Roster},
+    roster::{Defaults, Roster},
     shelf::StoreShelf,
 };

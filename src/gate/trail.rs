@@ -81,6 +81,15 @@ impl Trail {
         });
     }
 
+    /// The registry was fetched, which is no message.
+    pub fn fetched(mut self) {
+        self.note(|event| {
+            event.ask("registry", None);
+            event.decision(Verdict::Allow, None);
+        });
+        self.end("ok");
+    }
+
     fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {
         if let Some(event) = &mut self.event {
             set(event);

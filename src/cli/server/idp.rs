@@ -1,17 +1,16 @@
-//! `sidegate idp add|list|explain`.
-
-use std::path::Path;
+//! `sidegate idp add|list|set|remove|explain`.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Done, administer, load, place};
+use super::{Done, Place, administer, load, place};
 use crate::app::{self, AppError};
-use crate::gate::admin::AdminError;
+use crate::gate::admin::{Actor, AdminError};
 use crate::identity::guide::{self, GUIDES};
-use crate::identity::preset::{Preset, ProviderSpec};
+use crate::identity::preset::{Preset, ProviderChange, ProviderSpec};
 use crate::identity::scopes::RequiredScopes;
+use crate::store::IssuerRow;
 
 #[derive(Debug, Subcommand)]
 pub enum IdpCommand {
@@ -19,6 +18,10 @@ pub enum IdpCommand {
     Add(AddArguments),
     /// Show all trusted issuers.
     List,
+    /// Change what is said of an issuer; what is not named stays as it is.
+    Set(Box<SetArguments>),
+    /// Trust an issuer no longer: its agents are refused from now on, and stay.
+    Remove(WhichArguments),
     /// Say what to create at a provider, and which claim of its tokens names an agent.
     Explain(ExplainArguments),
 }
@@ -74,6 +77,57 @@ struct Terms {
 }
 
 #[derive(Debug, Args)]
+pub struct WhichArguments {
+    /// The issuer's `iss`, or its id.
+    issuer: String,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArguments {
+    #[command(flatten)]
+    which: WhichArguments,
+    /// Where its keys are; `discovery` finds out again.
+    #[arg(long, value_name = "URL")]
+    jwks_uri: Option<String>,
+    /// An audience accepted beside this server's own URL; may be repeated. Those of before are dropped.
+    #[arg(long = "audience")]
+    audiences: Option<Vec<String>>,
+    /// No audience but this server's own URL.
+    #[arg(long, conflicts_with = "audiences")]
+    no_audience: bool,
+    /// The claim that names the agent.
+    #[arg(long)]
+    subject_claim: Option<String>,
+    /// The oldest token to accept, in seconds since it was issued; 0 for any.
+    #[arg(long)]
+    max_age: Option<i64>,
+    /// Tolerated clock difference in seconds.
+    #[arg(long)]
+    leeway: Option<i64>,
+    /// Refuse tokens that are not bound to a TLS client certificate (RFC 8705), or no longer.
+    #[arg(long, value_name = "BOOL")]
+    require_bound_tokens: Option<bool>,
+    /// false: refuse its tokens for now.
+    #[arg(long, value_name = "BOOL")]
+    active: Option<bool>,
+}
+
+impl SetArguments {
+    fn change(self) -> ProviderChange {
+        ProviderChange {
+            jwks_uri: self.jwks_uri.map(|uri| Some(uri).filter(|uri| uri != "discovery")),
+            audiences: if self.no_audience { Some(Vec::new()) } else { self.audiences },
+            subject_claim: self.subject_claim,
+            max_age: self.max_age.map(|age| Some(age).filter(|age| *age != 0)),
+            leeway: self.leeway,
+            require_bound_tokens: self.require_bound_tokens,
+            active: self.active,
+            ..ProviderChange::default()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct ExplainArguments {
     /// The provider.
     #[arg(value_name = "KIND", value_parser = PossibleValuesParser::new(GUIDES.iter().map(|guide| guide.provider)))]
@@ -106,11 +160,13 @@ impl AddArguments {
     }
 }
 
-pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
+pub async fn run(at: Place<'_>, command: IdpCommand) -> Done {
     match command {
-        IdpCommand::Add(arguments) => add(config, arguments).await,
-        IdpCommand::List => list(config).await,
-        IdpCommand::Explain(arguments) => explain(config, &arguments),
+        IdpCommand::Add(arguments) => add(at, arguments).await,
+        IdpCommand::List => list(at).await,
+        IdpCommand::Set(arguments) => set(at, *arguments).await,
+        IdpCommand::Remove(arguments) => remove(at, &arguments.issuer).await,
+        IdpCommand::Explain(arguments) => explain(at, &arguments),
     }
 }
 
@@ -118,36 +174,62 @@ fn failed(error: AdminError) -> AppError {
     AppError(error.to_string())
 }
 
-async fn add(config: Option<&Path>, arguments: AddArguments) -> Done {
-    let (_, admin) = administer(config).await?;
-    let unseen = arguments.skip_probe;
-    let trusted = arguments.spec().trusted().map_err(|problems| {
-        let said: Vec<_> =
-            problems.into_iter().map(|(field, message)| format!("{field}: {message}")).collect();
-        AppError(said.join("; "))
-    })?;
-    let name = &trusted.issuer;
-    match admin.add_issuer(&trusted, unseen).await.map_err(failed)? {
-        Some(found) => println!("issuer {name} is trusted: {} keys at {}", found.keys, found.jwks_uri),
-        None => println!("issuer {name} is trusted; it was not contacted"),
+async fn add(at: Place<'_>, arguments: AddArguments) -> Done {
+    let (_, admin) = administer(at).await?;
+    let probe = !arguments.skip_probe;
+    let added = admin.add_provider(&Actor::command_line(), &arguments.spec(), probe).await;
+    let (row, found) = added.map_err(failed)?;
+    match found {
+        Some(found) => {
+            println!("issuer {} is trusted: {} keys at {}", row.issuer, found.keys, found.jwks_uri)
+        }
+        None => println!("issuer {} is trusted; it was not contacted", row.issuer),
     }
     Ok(())
 }
 
-async fn list(config: Option<&Path>) -> Done {
-    let (_, admin) = administer(config).await?;
+async fn set(at: Place<'_>, arguments: SetArguments) -> Done {
+    let (_, admin) = administer(at).await?;
+    let issuer = arguments.which.issuer.clone();
+    let changed = admin.change_provider(&Actor::command_line(), &issuer, &arguments.change()).await;
+    println!("{}", line(&changed.map_err(failed)?));
+    Ok(())
+}
+
+async fn remove(at: Place<'_>, issuer: &str) -> Done {
+    let (_, admin) = administer(at).await?;
+    let removed = admin.remove_provider(&Actor::command_line(), issuer).await.map_err(failed)?;
+    println!(
+        "issuer {} is trusted no longer; its agents are refused until it is added again",
+        removed.issuer
+    );
+    Ok(())
+}
+
+async fn list(at: Place<'_>) -> Done {
+    let (_, admin) = administer(at).await?;
     for row in admin.issuers().await.map_err(failed)? {
-        let state = if row.active { "trusted" } else { "off" };
-        let keys = row.jwks_uri.as_deref().unwrap_or("by discovery");
-        let bound = if row.require_bound_tokens { "\tbound tokens only" } else { "" };
-        println!(
-            "{}\t{state}\tsubject claim {}\tkeys {keys}\tscopes {}{bound}",
-            row.issuer,
-            row.subject_claim,
-            asked(&row.required_scopes)
-        );
+        println!("{}", line(&row));
     }
     Ok(())
+}
+
+/// What is said of a provider, on one line.
+fn line(row: &IssuerRow) -> String {
+    let state = if row.active { "trusted" } else { "off" };
+    let keys = row.jwks_uri.as_deref().unwrap_or("by discovery");
+    let bound = if row.require_bound_tokens { "\tbound tokens only" } else { "" };
+    let audiences = if row.audiences.is_empty() {
+        String::new()
+    } else {
+        format!("\taudiences {}", row.audiences.join(" "))
+    };
+    format!(
+        "{}\t{state}\tsubject claim {}\tkeys {keys}\tscopes {}{audiences}{bound}",
+        row.issuer,
+        row.subject_claim,
+        asked(&row.required_scopes)
+    )
 }
 
 /// `read: psa.read; write: psa.write`, or `none`.
@@ -158,11 +240,12 @@ fn asked(required: &RequiredScopes) -> String {
 }
 
 /// Needs no configuration; where there is a good one, the guide names this server's own URL.
-fn explain(config: Option<&Path>, arguments: &ExplainArguments) -> Done {
+fn explain(at: Place<'_>, arguments: &ExplainArguments) -> Done {
     let known = guide::of(&arguments.provider);
     let guide = known.ok_or_else(|| AppError(format!("there is no guide for {}", arguments.provider)))?;
-    let config = if place(config).is_some() { load(config).ok() } else { None };
-    let resource = config.map(|config| app::resource(&config));
+    let config = if place(at.config).is_some() { load(at.config).ok() } else { None };
+    // A further tenant's URL is known to the store alone, which is not opened for a guide.
+    let resource = config.filter(|_| at.tenant.is_none()).map(|config| app::main_resource(&config));
     let endpoint = "the URL of the MCP endpoint";
     let resource = resource.as_ref().map_or(endpoint, |resource| resource.identifier());
     let told = guide.json(Some(resource));

@@ -19,7 +19,7 @@ use sidegate::edge::Door;
 use sidegate::gate::Gate;
 use sidegate::outbound::Outbound;
 use sidegate::secret::Secret;
-use sidegate::store::{IssuerRow, ManagedBy, NewAgent, Store, StoreConfig};
+use sidegate::store::{IssuerRow, NewAgent, Store, StoreConfig};
 use sidegate::tool::table::{ToolRow, standard_rows};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -163,7 +163,7 @@ impl World {
 
     /// What another process with the same store would have.
     pub async fn store(&self) -> Elsewhere {
-        let config = StoreConfig { url: format!("sqlite://{}/sidegate.db", self.folder.path().display()) };
+        let config = StoreConfig::at(format!("sqlite://{}/sidegate.db", self.folder.path().display()));
         Elsewhere(Store::open(&config, Clock::System).await.expect("the store"))
     }
 
@@ -174,10 +174,8 @@ impl World {
             name: name.to_owned(),
             issuer: self.issuer.issuer.clone(),
             subject: "demo-stranger".to_owned(),
-            max_effect: None,
-            call_timeout: None,
             psa_user: Some(psa_user.to_owned()),
-            active: true,
+            ..NewAgent::default()
         };
         self.store().await.0.add_agent("demo", &agent).await.expect("added");
         until(|| async {
@@ -338,18 +336,7 @@ impl Elsewhere {
     /// Puts down an issuer of another tenant that is switched off.
     pub async fn inactive_issuer(&self, issuer: &str) {
         self.0.ensure_tenant("other", "").await.expect("a tenant");
-        let row = IssuerRow {
-            issuer: issuer.to_owned(),
-            jwks_uri: None,
-            audiences: Vec::new(),
-            subject_claim: "sub".to_owned(),
-            max_age: None,
-            leeway: 60,
-            required_scopes: Default::default(),
-            require_bound_tokens: false,
-            managed_by: ManagedBy::Admin,
-            active: false,
-        };
+        let row = IssuerRow { issuer: issuer.to_owned(), active: false, ..IssuerRow::default() };
         self.0.put_issuer("other", &row).await.expect("put down");
     }
 
