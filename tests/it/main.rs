@@ -42,6 +42,8 @@ mod notify;
 mod operations;
 mod passthrough;
 mod protocol;
+mod providers;
+mod providers_weaknesses;
 mod psa_rest;
 mod records;
 mod refusals;

@@ -3,6 +3,7 @@
 pub mod alga;
 pub mod clients;
 pub mod conversation;
+pub mod directory;
 pub mod helpdesk;
 pub mod http;
 pub mod http2;
