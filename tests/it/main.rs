@@ -49,7 +49,7 @@ mod rewrite_matrix;
 mod scopes;
 mod sessions;
 mod snippets;
-mod store;
+mod store_contract;
 mod streams;
 mod support;
 mod token_matrix;
