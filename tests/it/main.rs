@@ -50,6 +50,7 @@ mod scopes;
 mod sessions;
 mod snippets;
 mod store_contract;
+mod store_tables;
 mod streams;
 mod support;
 mod token_matrix;

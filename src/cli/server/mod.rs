@@ -9,6 +9,7 @@ mod keys;
 mod local;
 mod logging;
 mod serve;
+mod store;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ pub enum Command {
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after Sidegate's own tables: bring them up to date, show how far they are, copy them elsewhere.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Ask the server that runs here whether it is ready; for containers without a shell.
     Health(local::HealthArguments),
     /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
@@ -75,6 +79,7 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Idp(command) => idp::run(config, command).await,
         Command::Token(command) => token::run(config, command).await,
         Command::Keys(command) => keys::run(config, command).await,
+        Command::Store(command) => store::run(config, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };

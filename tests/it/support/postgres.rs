@@ -55,12 +55,12 @@ impl Own {
         url(&self.0.directory, "postgres")
     }
 
-    /// Ends every connection at once, as a crash would, and starts again.
+    /// Ends every connection and starts again.
     pub fn restart(&self) {
         let data = self.0.directory.join("data");
         let program = format!("{BIN}/pg_ctl");
         let mut words = as_user(other_user());
-        words.extend([program, "restart".to_owned(), "--mode=immediate".to_owned(), "--silent".to_owned()]);
+        words.extend([program, "restart".to_owned(), "--mode=fast".to_owned(), "--silent".to_owned()]);
         let done = Command::new(&words[0])
             .args(&words[1..])
             .args(["--wait", "--log=/dev/null", "--pgdata"])
