@@ -30,6 +30,7 @@ mod grants;
 mod helpdesk;
 mod http_sse;
 mod idp;
+mod import;
 mod init;
 mod keys_contract;
 mod keys_contract_demo;
