@@ -7,6 +7,7 @@ mod batches;
 mod binary;
 mod bound_tokens;
 mod calls;
+mod canaille;
 mod cancelling;
 mod certificates;
 mod checklist;
