@@ -62,7 +62,8 @@ async fn events_are_found_by_what_they_say_the_newest_first(place: Place) {
         EventFilter { request_id: Some("r7".into()), ..any() },
         EventFilter { since: Some(3), until: Some(9), ..any() },
     ] {
-        assert_eq!(find(filter.clone()).await, [odd.clone()], "{filter:?}");
+        let found = find(filter.clone()).await;
+        assert!(found.len() == 1 && found[0] == odd, "{filter:?}: {found:?}");
     }
     assert_eq!(
         store.prune_events(2).await.unwrap(),
@@ -80,8 +81,12 @@ async fn events_are_written_in_any_number_and_each_once(place: Place) {
     store.put_events(&[EventRow { body: "other".to_owned(), ..event(5) }]).await.unwrap();
     let all = EventFilter::default();
     assert_eq!(store.count_events(TENANT, &all).await.unwrap(), 1_201);
-    let one = EventFilter { request_id: Some("r5".to_owned()), ..all };
+    let one = EventFilter { request_id: Some("r5".to_owned()), ..all.clone() };
     assert_eq!(store.events(TENANT, &one, None, 0, 9).await.unwrap(), [event(5)]);
+    let more: Vec<_> = (1_201..4_300).map(event).collect();
+    store.put_events(&more).await.unwrap();
+    assert_eq!(store.prune_events(2_149).await.unwrap(), 4_298);
+    assert_eq!(store.events(TENANT, &all, None, 0, 9).await.unwrap(), [event(4_299), event(4_298)]);
 }
 
 async fn pages_of_events_neither_repeat_nor_leave_out(place: Place) {
