@@ -41,6 +41,7 @@ mod operations;
 mod passthrough;
 mod protocol;
 mod providers;
+mod providers_command;
 mod providers_real;
 mod providers_weaknesses;
 mod psa_rest;
