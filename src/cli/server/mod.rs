@@ -4,11 +4,13 @@ mod agent;
 mod check;
 mod demo;
 mod idp;
+mod import;
 mod init;
 mod keys;
 mod local;
 mod logging;
 mod serve;
+mod store;
 mod tenant;
 mod token;
 
@@ -63,12 +65,18 @@ pub enum Command {
     /// Add, list and change tenants beside the one of the configuration file.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Take over what another MCP server in front of the PSA knows.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Explain a token, or get a new one from the running demo.
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after Sidegate's own tables: bring them up to date, show how far they are, copy them elsewhere.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Ask the server that runs here whether it is ready; for containers without a shell.
     Health(local::HealthArguments),
     /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
@@ -90,8 +98,10 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Agent(command) => agent::run(at, command).await,
         Command::Idp(command) => idp::run(at, command).await,
         Command::Tenant(command) => tenant::run(config, command).await,
+        Command::Import(command) => import::run(at, command).await,
         Command::Token(command) => token::run(at, command).await,
         Command::Keys(command) => keys::run(at, command).await,
+        Command::Store(command) => store::run(config, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod replica;
 pub mod scripted;
 pub mod sse;
 pub mod stdio;
