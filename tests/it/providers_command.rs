@@ -54,6 +54,7 @@ async fn a_provider_is_trusted_by_preset_changed_and_removed() {
 #[tokio::test]
 async fn what_cannot_be_trusted_is_refused_with_field_and_remedy() {
     let world = World::start().await;
+    well(&world, &["add", "--preset", "microsoft", "--entra-tenant-id", DIRECTORY, "--skip-probe"]).await;
     let file_kept = world.issuer.issuer.clone();
     for (arguments, word) in [
         (&["add", "--preset", "microsoft", "--entra-tenant-id", "common"][..], "every directory there is"),
@@ -63,6 +64,10 @@ async fn what_cannot_be_trusted_is_refused_with_field_and_remedy() {
         (&["add"], "required"),
         (&["set", "https://nobody.example"], "no identity provider"),
         (&["remove", &file_kept], "configuration file"),
+        (
+            &["add", "https://sts.windows.net/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/", "--skip-probe"],
+            "already",
+        ),
     ] {
         let ended = idp(Some(&world), arguments).await;
         assert_ne!(ended.code, Some(0), "{arguments:?}");
