@@ -10,6 +10,7 @@ mod keys;
 mod local;
 mod logging;
 mod serve;
+mod store;
 mod tenant;
 mod token;
 
@@ -73,6 +74,9 @@ pub enum Command {
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after Sidegate's own tables: bring them up to date, show how far they are, copy them elsewhere.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Ask the server that runs here whether it is ready; for containers without a shell.
     Health(local::HealthArguments),
     /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
@@ -97,6 +101,7 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Import(command) => import::run(at, command).await,
         Command::Token(command) => token::run(at, command).await,
         Command::Keys(command) => keys::run(at, command).await,
+        Command::Store(command) => store::run(config, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };
