@@ -11,6 +11,7 @@ use super::roster::{Roster, Snapshot};
 use super::{Refusal, Visitor};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
+use crate::identity::kind::KindFault;
 use crate::identity::metadata::Resource;
 use crate::identity::token::{self, Claims, Signed, TokenFault};
 use crate::identity::trust::{self, Caller, TrustFault, TrustedIssuer};
@@ -84,6 +85,9 @@ pub enum AuthFault {
     /// The token is good, and not from this connection.
     #[error("{0}")]
     Proof(ProofFault),
+    /// The token is good, and a person's where an application's is wanted or the reverse.
+    #[error("{0}")]
+    Kind(KindFault),
     /// The token is good and nobody is bound to it.
     #[error(
         "the token's issuer and subject are bound to no agent here; ask the administrator to add the agent"
@@ -111,6 +115,7 @@ impl AuthFault {
             Self::Malformed | Self::Token(_) | Self::Proof(_) | Self::UnknownIssuer => true,
             Self::Missing
             | Self::Dpop
+            | Self::Kind(_)
             | Self::NotBound
             | Self::Disabled
             | Self::KeysUnavailable
@@ -126,6 +131,7 @@ impl AuthFault {
             Self::Dpop => "dpop",
             Self::Token(fault) => fault.label(),
             Self::Proof(fault) => fault.label(),
+            Self::Kind(fault) => fault.label(),
             Self::NotBound => "not_bound",
             Self::UnknownIssuer => "unknown_issuer",
             Self::Disabled => "disabled",
@@ -141,6 +147,7 @@ impl From<TrustFault> for AuthFault {
             TrustFault::UnknownIssuer => Self::UnknownIssuer,
             TrustFault::NotBound => Self::NotBound,
             TrustFault::Disabled => Self::Disabled,
+            TrustFault::Kind(fault) => Self::Kind(fault),
             TrustFault::Proof(fault) => Self::Proof(fault),
         }
     }
@@ -165,6 +172,10 @@ pub struct Holder {
     pub subject: Option<String>,
     /// `jti`.
     pub token_id: Option<String>,
+    /// The person it carries, by name.
+    pub person: Option<Arc<str>>,
+    /// The client that obtained it.
+    pub client_id: Option<Arc<str>>,
 }
 
 impl Turned {
@@ -173,6 +184,8 @@ impl Turned {
             issuer: claims.issuer().to_owned(),
             subject: Some(claims.subject().to_owned()),
             token_id: claims.token_id().map(str::to_owned),
+            person: claims.person().cloned(),
+            client_id: claims.client_id().cloned(),
         };
         Self { fault: fault.into(), holder: Some(holder) }
     }
@@ -182,6 +195,8 @@ impl Turned {
             issuer: signed.issuer().to_owned(),
             subject: signed.subject(subject_claim),
             token_id: signed.token_id().map(str::to_owned),
+            person: None,
+            client_id: None,
         };
         Self { fault: fault.into(), holder: Some(holder) }
     }
@@ -200,6 +215,7 @@ impl Refusal {
             | AuthFault::Dpop
             | AuthFault::Token(_)
             | AuthFault::Proof(_)
+            | AuthFault::Kind(_)
             | AuthFault::NotBound
             | AuthFault::UnknownIssuer => {
                 let code = "invalid_token";
@@ -393,7 +409,7 @@ impl Authenticator {
         let signed = token::signed_by_any(token, &peeked, keys.candidates(&peeked))?;
         let claims = signed
             .claims(&issuer.rules(resource.identifier()), now)
-            .map_err(|fault| Turned::signed(fault, &signed, &issuer.subject_claim))?;
+            .map_err(|fault| Turned::signed(fault, &signed, issuer.subject_claim_of(&peeked.issuer)))?;
         Ok(Arc::new(Verified { claims: Arc::new(claims), issuer, at: now }))
     }
 }

@@ -9,6 +9,7 @@ mod call;
 mod catalogue;
 mod credential;
 mod desk;
+mod elsewhere;
 mod extra;
 mod limits;
 mod line;
@@ -23,6 +24,8 @@ mod visitor;
 mod watch;
 
 #[cfg(feature = "server")]
+mod activity;
+#[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
 mod admit;
@@ -35,7 +38,15 @@ mod events;
 #[cfg(feature = "conformance")]
 mod fixtures;
 #[cfg(feature = "server")]
+mod front;
+#[cfg(feature = "server")]
+mod neighbours;
+#[cfg(feature = "server")]
 mod post;
+#[cfg(feature = "server")]
+mod pulse;
+#[cfg(feature = "server")]
+mod registry;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
@@ -58,12 +69,16 @@ pub use visitor::Visitor;
 pub use fixtures::Fixtures;
 #[cfg(feature = "server")]
 pub use {
+    activity::{Activities, ActivityFollower, activities},
     admit::{Admission, Gate, Terms},
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
     events::{SseConfig, SseTerms},
+    front::{Front, TENANTS, Whereabouts},
+    neighbours::Neighbours,
     post::{Post, Wire},
+    pulse::{MAX_STALENESS, Pulse},
     request::{Head, Method, Outgoing},
-    roster::{MAX_STALENESS, Roster},
+    roster::{Defaults, Roster},
     shelf::StoreShelf,
 };

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::authenticate::Holder;
 use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
@@ -81,6 +82,15 @@ impl Trail {
         });
     }
 
+    /// The registry was fetched, which is no message.
+    pub fn fetched(mut self) {
+        self.note(|event| {
+            event.ask("registry", None);
+            event.decision(Verdict::Allow, None);
+        });
+        self.end("ok");
+    }
+
     fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {
         if let Some(event) = &mut self.event {
             set(event);
@@ -102,14 +112,17 @@ impl Trail {
                 issuer: caller.issuer(),
                 subject: caller.subject(),
                 token_id: caller.token_id(),
+                person: caller.person(),
+                oauth_client: caller.client_id(),
             });
         });
     }
 
     /// Who the token says it is, where nobody is let in by it: its signature was verified.
-    pub fn stranger(&mut self, issuer: &str, subject: Option<&str>, token_id: Option<&str>) {
+    pub fn stranger(&mut self, holder: &Holder) {
         self.note(|event| {
-            event.token(issuer, subject, token_id);
+            event.token(&holder.issuer, holder.subject.as_deref(), holder.token_id.as_deref());
+            event.obtained(holder.person.as_deref(), holder.client_id.as_deref());
         });
     }
 

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use super::confirmation::{self, Thumbprint};
 use super::fault::TokenFault;
+use super::issuer::IssuerAlias;
+use super::principal::{self, Principal};
 use super::scopes;
 
 /// The longest subject, in characters (OpenID Connect Core section 2, `sub`).
@@ -21,6 +23,8 @@ const LAST_SECOND: i64 = 253_402_300_799;
 pub struct Rules {
     /// `iss`, compared byte by byte.
     pub issuer: String,
+    /// Other `iss` that are accepted, each with a subject claim of its own if it has one.
+    pub aliases: Vec<IssuerAlias>,
     /// `aud` must name at least one of these; an empty list accepts no token.
     pub audiences: Vec<String>,
     /// The claim that names the subject: `sub`, `azp`, `oid`, `client_id` and so on. No other is read instead.
@@ -29,6 +33,21 @@ pub struct Rules {
     pub leeway: i64,
     /// How old a token may be, in seconds since `iat`; `None` sets no limit and asks for no `iat`.
     pub max_age: Option<i64>,
+}
+
+impl Rules {
+    /// The claim that names the subject in tokens of `issuer`, which is the main one or an alias.
+    ///
+    /// # Errors
+    /// [`TokenFault::Issuer`] where it is neither.
+    fn subject_claim(&self, issuer: &str) -> Result<&str, TokenFault> {
+        if issuer == self.issuer {
+            return Ok(&self.subject_claim);
+        }
+        let alias = self.aliases.iter().find(|alias| alias.issuer == issuer);
+        let alias = alias.ok_or_else(|| TokenFault::Issuer { expected: self.issuer.clone() })?;
+        Ok(alias.subject_claim.as_deref().unwrap_or(&self.subject_claim))
+    }
 }
 
 /// What a verified token says. Made by [`super::token::verify`] only.
@@ -42,14 +61,16 @@ pub struct Claims {
     not_before: Option<i64>,
     issued_at: Option<i64>,
     token_id: Option<String>,
-    client_id: Option<String>,
+    principal: Principal,
+    // Shared with each caller that is made of it, as the next and the last.
+    person: Option<Arc<str>>,
+    client_id: Option<Arc<str>>,
     certificate: Option<Thumbprint>,
-    // Shared with each caller that is made of it.
     scopes: Arc<[String]>,
 }
 
 impl Claims {
-    /// `iss`.
+    /// `iss`, which may be an alias of the issuer that is trusted.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -79,9 +100,20 @@ impl Claims {
         &self.audiences
     }
 
-    /// `client_id` (RFC 9068), else `azp`. For the record only: who the caller is comes from [`Self::subject`].
-    pub fn client_id(&self) -> Option<&str> {
-        self.client_id.as_deref()
+    /// Whether it carries a person.
+    pub fn principal(&self) -> Principal {
+        self.principal
+    }
+
+    /// The person it carries by name: `preferred_username`, `upn`, `email` or `name`. For the record
+    /// only, as the next: who the caller is comes from [`Self::subject`].
+    pub fn person(&self) -> Option<&Arc<str>> {
+        self.person.as_ref()
+    }
+
+    /// The client that obtained it: `client_id` (RFC 9068), else `azp`, `appid` or `cid`.
+    pub fn client_id(&self) -> Option<&Arc<str>> {
+        self.client_id.as_ref()
     }
 
     /// The TLS client certificate that the token is bound to (`cnf` with `x5t#S256`, RFC 8705
@@ -98,19 +130,23 @@ impl Claims {
     /// Reads a payload whose signature was checked; judges it with [`still_valid`].
     pub(super) fn read(payload: &Map<String, Value>, rules: &Rules, now: i64) -> Result<Self, TokenFault> {
         let issuer = text(payload, "iss")?.ok_or(TokenFault::MissingIssuer)?;
-        if issuer != rules.issuer {
-            return Err(TokenFault::Issuer { expected: rules.issuer.clone() });
+        let subject_claim = rules.subject_claim(issuer)?;
+        for claim in ["client_id", "azp"] {
+            text(payload, claim)?;
         }
+        let principal = Principal::of(payload);
         let claims = Self {
             issuer: issuer.to_owned(),
             audiences: list(payload, "aud")?.ok_or(TokenFault::MissingAudience)?,
             expires_at: date(payload, "exp")?.ok_or(TokenFault::MissingExpiry)?,
             not_before: date(payload, "nbf")?,
             issued_at: date(payload, "iat")?,
-            subject: subject(payload, &rules.subject_claim)?,
-            subject_claim: rules.subject_claim.clone(),
+            subject: subject(payload, subject_claim)?,
+            subject_claim: subject_claim.to_owned(),
             token_id: text(payload, "jti")?.map(str::to_owned),
-            client_id: text(payload, "client_id")?.or(text(payload, "azp")?).map(str::to_owned),
+            principal,
+            person: principal::person(principal, payload).map(Arc::from),
+            client_id: principal::client(payload).map(Arc::from),
             certificate: confirmation::read(payload)?,
             scopes: scopes::granted(payload)?.into(),
         };
@@ -127,11 +163,9 @@ impl Claims {
 /// The first rule that is not kept. Claims read under another subject claim are
 /// [`TokenFault::MissingSubject`], since the token itself is not at hand to be read again.
 pub fn still_valid(claims: &Claims, rules: &Rules, now: i64) -> Result<(), TokenFault> {
-    if claims.issuer != rules.issuer {
-        return Err(TokenFault::Issuer { expected: rules.issuer.clone() });
-    }
-    if claims.subject_claim != rules.subject_claim {
-        return Err(TokenFault::MissingSubject { claim: rules.subject_claim.clone() });
+    let subject_claim = rules.subject_claim(&claims.issuer)?;
+    if claims.subject_claim != subject_claim {
+        return Err(TokenFault::MissingSubject { claim: subject_claim.to_owned() });
     }
     if !audience_matches(claims, &rules.audiences) {
         return Err(TokenFault::Audience { expected: rules.audiences.clone() });
@@ -222,6 +256,7 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             issuer: "https://idp.example".into(),
+            aliases: vec![],
             audiences: vec!["https://sidegate.example/api/mcp".into()],
             subject_claim: "sub".into(),
             leeway: 30,
@@ -277,8 +312,8 @@ mod tests {
     fn the_client_comes_from_client_id_or_azp() {
         let mut payload = payload();
         payload["azp"] = "robot".into();
-        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("robot"));
+        assert_eq!(read(&payload, &rules()).unwrap().client_id().map(|id| &**id), Some("robot"));
         payload["client_id"] = "machine".into();
-        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("machine"));
+        assert_eq!(read(&payload, &rules()).unwrap().client_id().map(|id| &**id), Some("machine"));
     }
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::scopes::RequiredScopes;
-use super::token::{self, Claims, Rules, VerifyKey};
+use super::token::{self, Claims, Rules, TokenFault, VerifyKey};
 use super::trust::{self, AgentBinding, Caller, Trust, TrustedIssuer};
 
 pub(crate) const ISSUER: &str = "https://idp.example";
@@ -46,16 +46,7 @@ pub(crate) fn rules() -> Rules {
 }
 
 pub(crate) fn issuer() -> TrustedIssuer {
-    TrustedIssuer {
-        issuer: ISSUER.into(),
-        jwks_uri: None,
-        audiences: vec![],
-        subject_claim: "sub".into(),
-        max_age: None,
-        leeway: 30,
-        required_scopes: RequiredScopes::default(),
-        require_bound_tokens: false,
-    }
+    TrustedIssuer { issuer: ISSUER.into(), leeway: 30, ..TrustedIssuer::default() }
 }
 
 /// An active agent bound to `subject` of [`ISSUER`].
@@ -67,6 +58,7 @@ pub(crate) fn binding(agent_id: &str, subject: &str) -> AgentBinding {
         subject: subject.into(),
         active: true,
         psa_user: None,
+        kind: None,
     }
 }
 
@@ -77,13 +69,18 @@ pub(crate) fn claims(subject: &str) -> Claims {
 
 /// The same with `more` claims.
 pub(crate) fn claims_with(subject: &str, more: Value) -> Claims {
+    claims_by(&rules(), subject, more).unwrap()
+}
+
+/// The same by other rules.
+pub(crate) fn claims_by(rules: &Rules, subject: &str, more: Value) -> Result<Claims, TokenFault> {
     let signer = Signer::new("k1");
     let mut payload = json!({"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "exp": NOW + 300, "jti": "t-1"});
     if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
         payload.extend(more);
     }
     let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);
-    token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), &rules(), NOW).unwrap()
+    token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), rules, NOW)
 }
 
 /// The caller that `agent_id` of `tenant` is.

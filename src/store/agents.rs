@@ -47,6 +47,8 @@ pub struct AgentRow {
     pub retired_at: Option<Millis>,
     /// When an administrator deleted it: its binding and name are free since, and it never comes back.
     pub deleted_at: Option<Millis>,
+    /// PSA keys of it that were minted before this are void; none: all hold.
+    pub keys_void_before: Option<Millis>,
     /// When it was added.
     pub created_at: Millis,
     /// When it was last written.
@@ -131,6 +133,7 @@ impl NewAgent {
             disabled_at: None,
             retired_at: None,
             deleted_at: None,
+            keys_void_before: None,
             created_at: now,
             updated_at: now,
             changed: version,
@@ -188,7 +191,8 @@ pub(super) async fn add(
 
 pub(super) const COLUMNS: &str = "id, name, description, kind, issuer, subject, max_effect, call_timeout, \
      psa_user, CAST(provisioned AS INTEGER) AS provisioned, roles, managed_by, created_by, \
-     CAST(active AS INTEGER) AS active, disabled_at, retired_at, deleted_at, created_at, updated_at, changed";
+     CAST(active AS INTEGER) AS active, disabled_at, retired_at, deleted_at, created_at, updated_at, changed, \
+     keys_void_before";
 
 /// Writes a new row.
 async fn insert(executor: impl AnyExecutor<'_>, tenant: &str, row: &AgentRow) -> Result<(), sqlx::Error> {
@@ -209,8 +213,9 @@ macro_rules! insert {
         concat!(
             "INSERT INTO agents (id, tenant_id, name, description, kind, issuer, subject, max_effect, call_timeout,
                psa_user, provisioned, roles, managed_by, created_by, active, disabled_at, retired_at, deleted_at,
-               created_at, updated_at, changed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+               created_at, updated_at, changed, keys_void_before)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+               $22)",
             $more
         )
     };
@@ -223,7 +228,8 @@ const UPSERT: &str = insert!(
        subject = excluded.subject, max_effect = excluded.max_effect, call_timeout = excluded.call_timeout,
        psa_user = excluded.psa_user, provisioned = excluded.provisioned, roles = excluded.roles,
        active = excluded.active, disabled_at = excluded.disabled_at, retired_at = excluded.retired_at,
-       deleted_at = excluded.deleted_at, updated_at = excluded.updated_at, changed = excluded.changed
+       deleted_at = excluded.deleted_at, updated_at = excluded.updated_at, changed = excluded.changed,
+       keys_void_before = excluded.keys_void_before
      WHERE agents.tenant_id = excluded.tenant_id"
 );
 
@@ -255,6 +261,7 @@ async fn put(
         .bind(row.created_at)
         .bind(row.updated_at)
         .bind(row.changed)
+        .bind(row.keys_void_before)
         .execute(executor)
         .await
         .map(drop)
@@ -279,6 +286,7 @@ pub(super) fn read(row: &AnyRow) -> Result<AgentRow, StoreError> {
         disabled_at: row.try_get("disabled_at")?,
         retired_at: row.try_get("retired_at")?,
         deleted_at: row.try_get("deleted_at")?,
+        keys_void_before: row.try_get("keys_void_before")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         changed: row.try_get("changed")?,

@@ -142,6 +142,7 @@ fn wanted(agent: &NewAgent, found: Option<&AgentRow>, now: Millis, version: i64)
         row.created_at = found.created_at;
         row.created_by.clone_from(&found.created_by);
         row.disabled_at = found.disabled_at;
+        row.keys_void_before = found.keys_void_before;
         if row.psa_user.is_none() {
             row.psa_user.clone_from(&found.psa_user);
             row.provisioned |= found.provisioned;

@@ -83,6 +83,7 @@ const TABLES: &[(&str, &[(&str, Kind)])] = &[
             ("provisioned", Flag),
             ("created_by", Text),
             ("deleted_at", Number),
+            ("keys_void_before", Number),
             ("changed", Number),
         ],
     ),

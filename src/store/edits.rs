@@ -1,4 +1,4 @@
-//! Changes of one agent that is there: what is said of it, its switch, its PSA user, its end.
+//! Changes of one agent that is there: what is said of it, its switch, its keys, its PSA user, its end.
 
 use sqlx::Row;
 
@@ -77,6 +77,21 @@ impl Store {
         row.disabled_at = if on { None } else { Some(row.disabled_at.unwrap_or(now)) };
         // Off by whoever added it, or by this switch: one switch puts both on.
         row.active |= on && row.managed_by == ManagedBy::Admin;
+        (row.updated_at, row.changed) = (now, change.version);
+        write(change.connection(), tenant, &row).await?;
+        change.commit().await?;
+        Ok(row)
+    }
+
+    /// Makes all PSA keys of an agent void that were minted until now; returns it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn void_keys(&self, tenant: &str, who: &str) -> Result<AgentRow, StoreError> {
+        let now = self.clock.now();
+        let mut change = self.change(tenant).await?;
+        let mut row = living(&mut change, tenant, who).await?;
+        row.keys_void_before = Some(now);
         (row.updated_at, row.changed) = (now, change.version);
         write(change.connection(), tenant, &row).await?;
         change.commit().await?;

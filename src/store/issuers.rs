@@ -1,6 +1,5 @@
 //! The tables' view of trusted issuers.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AnyExecutor, Row};
@@ -10,6 +9,7 @@ use super::sql::{flag, is_taken, json};
 use super::{ManagedBy, Store, StoreError};
 use crate::clock::Millis;
 use crate::identity::scopes::RequiredScopes;
+use crate::identity::trust::IssuerAlias;
 
 /// One trusted issuer of a tenant.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct IssuerRow {
     /// The `iss` of its tokens, compared byte for byte.
     pub issuer: String,
     /// Other `iss` values that mean the same issuer; as unique within the tenant as issuers are.
-    pub aliases: Vec<IssuerAliasRow>,
+    pub aliases: Vec<IssuerAlias>,
     /// The directory at Entra, where `kind` is `microsoft`.
     pub entra_tenant: Option<String>,
     /// Where its keys are, where discovery is not to be used.
@@ -48,16 +48,6 @@ pub struct IssuerRow {
     pub updated_at: Millis,
     /// The tenant's version when it was last written; the store sets it.
     pub changed: i64,
-}
-
-/// Another `iss` of one issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssuerAliasRow {
-    /// Compared byte for byte.
-    pub issuer: String,
-    /// The claim that names the agent in its tokens; none: the issuer's.
-    #[serde(default)]
-    pub subject_claim: Option<String>,
 }
 
 impl Default for IssuerRow {
@@ -110,7 +100,7 @@ impl Store {
         let mut known = Vec::with_capacity(rows.len());
         for row in &rows {
             known.push(row.try_get("issuer")?);
-            let aliases: Vec<IssuerAliasRow> = json(row, "aliases")?;
+            let aliases: Vec<IssuerAlias> = json(row, "aliases")?;
             known.extend(aliases.into_iter().map(|alias| alias.issuer));
         }
         known.sort();

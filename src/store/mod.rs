@@ -32,7 +32,7 @@ pub use agents::{AgentRow, NewAgent};
 pub use catalogs::CatalogRow;
 pub use config::StoreConfig;
 pub use events::{EventFilter, EventRow};
-pub use issuers::{IssuerAliasRow, IssuerRow};
+pub use issuers::IssuerRow;
 pub use lists::AgentFilter;
 pub use signals::SignalRow;
 pub use tenants::TenantRow;
@@ -97,6 +97,20 @@ pub enum StoreError {
     /// A query failed.
     #[error("the store failed: {0}")]
     Query(#[from] sqlx::Error),
+}
+
+impl StoreError {
+    /// True where the database could not be reached or is being restarted (SQLSTATE classes 08, 53 and 57): asked
+    /// again within moments, it may answer.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Query(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)) => true,
+            Self::Query(sqlx::Error::Database(said)) => said.code().is_some_and(|code| {
+                ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+            }),
+            _ => false,
+        }
+    }
 }
 
 /// A handle to the tables; clones share one pool.

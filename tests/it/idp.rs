@@ -92,16 +92,7 @@ impl Issuer {
     }
 
     fn trusted(&self) -> TrustedIssuer {
-        TrustedIssuer {
-            issuer: self.url.clone(),
-            jwks_uri: None,
-            audiences: vec![],
-            subject_claim: "sub".into(),
-            max_age: None,
-            leeway: 30,
-            required_scopes: Default::default(),
-            require_bound_tokens: false,
-        }
+        TrustedIssuer { issuer: self.url.clone(), leeway: 30, ..TrustedIssuer::default() }
     }
 }
 
@@ -177,12 +168,16 @@ impl World {
     /// True where the door has a key of that id.
     async fn knows(&self, issuer: &Issuer, key_id: &str) -> bool {
         let set = self.keys(issuer, key_id).await.unwrap();
-        !set.candidates(&token_of(key_id)).is_empty()
+        has(&set, key_id)
     }
 
     fn refreshes(&self, outcome: &str) -> u64 {
         self.metrics.jwks_refreshes.with_label_values(&[outcome]).get()
     }
+}
+
+fn has(set: &KeySet, key_id: &str) -> bool {
+    !set.candidates(&token_of(key_id)).is_empty()
 }
 
 fn token_of(key_id: &str) -> Peeked {
@@ -362,6 +357,51 @@ async fn another_configured_jwks_uri_is_another_set() {
 }
 
 #[tokio::test]
+async fn whoever_else_trusts_an_issuer_by_keys_of_his_own_gets_those_and_nobody_elses() {
+    let (issuer, squatter, world) = (Issuer::start().await, Issuer::start().await, world(config()));
+    *squatter.jwks.lock() = Answer::Json(keys(&["forged"]));
+    let posing = TrustedIssuer { jwks_uri: Some(format!("{}/jwks", squatter.url)), ..issuer.trusted() };
+    // In both orders, and again from the cache.
+    for _ in 0..2 {
+        assert!(has(&world.door.keys(&posing, Some("forged")).await.unwrap(), "forged"));
+        let honest = world.door.keys(&issuer.trusted(), Some("k1")).await.unwrap();
+        assert!(has(&honest, "k1") && !has(&honest, "forged"));
+    }
+    assert_eq!((issuer.fetches(), squatter.fetches()), (1, 1));
+}
+
+#[tokio::test]
+async fn weakness_17_discovery_is_asked_again_and_keys_that_are_withdrawn_verify_nothing() {
+    let (issuer, world) = (Issuer::start().await, world(config()));
+    let moved = Issuer::start().await;
+    *moved.jwks.lock() = Answer::Json(keys(&["k2"]));
+    assert!(world.knows(&issuer, "k1").await);
+    // The issuer moves its keys and withdraws the old one.
+    *issuer.openid.lock() =
+        Answer::Json(json!({"issuer": issuer.url, "jwks_uri": format!("{}/jwks", moved.url)}));
+    world.clock.advance(Span::seconds(601).as_millis());
+    assert!(world.knows(&issuer, "k2").await);
+    assert!(!world.knows(&issuer, "k1").await);
+}
+
+#[tokio::test]
+async fn weakness_17_the_keys_of_no_more_than_a_thousand_sources_are_kept() {
+    let (issuer, world) = (Issuer::start().await, world(config()));
+    let ask = async |number: usize| {
+        let jwks_uri = Some(format!("{}/jwks?{number}", issuer.url));
+        let trusted = TrustedIssuer { jwks_uri, ..issuer.trusted() };
+        world.door.keys(&trusted, Some("k1")).await.unwrap();
+    };
+    for number in 0..1_200 {
+        ask(number).await;
+    }
+    ask(1_199).await;
+    assert_eq!(issuer.fetches(), 1_200, "the latest is kept");
+    ask(0).await;
+    assert_eq!(issuer.fetches(), 1_201, "the oldest had to go");
+}
+
+#[tokio::test]
 async fn metadata_that_speaks_for_another_issuer_is_refused() {
     let (issuer, world) = (Issuer::start().await, world(config()));
     for said in [format!("{}/", issuer.url), issuer.url.to_uppercase(), "https://idp.example".to_owned()] {
@@ -473,15 +513,12 @@ async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges
     let trusted = TrustedIssuer {
         issuer: url.clone(),
         jwks_uri: Some(format!("{url}/jwks")),
-        audiences: vec![],
-        subject_claim: "sub".into(),
-        max_age: None,
         leeway: 30,
-        required_scopes: Default::default(),
-        require_bound_tokens: false,
+        ..TrustedIssuer::default()
     };
     let door = |config: &IdpConfig, at: &str, way: &Transport| {
-        let ways = BTreeMap::from([(at.to_owned(), way.clone())]);
+        let source = idp::source(&TrustedIssuer { issuer: at.to_owned(), ..trusted.clone() });
+        let ways = BTreeMap::from([(source, way.clone())]);
         idp::open(config, ways, Arc::new(Metrics::new()), Clock::System).unwrap()
     };
     let reached = |door: Arc<dyn Idp>| {
@@ -494,6 +531,9 @@ async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges
     assert_eq!(reached(door(&for_all, &url, &named)).await.unwrap().keys, 1, "idp.ca_file is the default");
     assert!(reached(door(&config(), &url, &named)).await.is_err(), "nobody vouches for it");
     assert!(reached(door(&config(), "https://other.example", &own)).await.is_err(), "another's way");
+    // The same `iss` with its keys elsewhere is another tenant's, say: it gets none of the file's trust.
+    let elsewhere = TrustedIssuer { jwks_uri: Some(format!("{url}/other")), ..trusted.clone() };
+    assert!(good.keys(&elsewhere, None).await.is_err(), "a way is to one source of keys");
     let strict = IdpConfig { allow_private_networks: vec![], ..config() };
     let socket = Transport { unix_socket: Some("/tmp/idp.sock".into()), ..own };
     assert!(reached(door(&strict, &url, &socket)).await.is_err(), "no way round the guard");

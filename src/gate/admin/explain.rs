@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::{Admin, AdminError};
 use crate::clock::rfc3339;
-use crate::gate::roster;
+use crate::gate::roster::{self, Defaults, Snapshot};
+use crate::identity::Principal;
 use crate::identity::metadata::Resource;
-use crate::identity::token;
+use crate::identity::token::{self, Claims};
 use crate::identity::trust::{self, Caller};
 use crate::policy;
 use crate::tool::effect::Effect;
@@ -58,13 +59,32 @@ impl Explanation {
     }
 }
 
+/// Whether the token carries a person, as far as it says.
+fn carried(claims: &Claims) -> String {
+    let what = match claims.principal() {
+        Principal::Person => "a person",
+        Principal::Application => "an application",
+        Principal::Unclear => "it does not say whether a person or an application",
+    };
+    let person = claims.person().map(|person| format!(", {person}")).unwrap_or_default();
+    let client =
+        claims.client_id().map(|client| format!(", obtained by client {client}")).unwrap_or_default();
+    format!("{what}{person}{client}")
+}
+
 impl Admin {
+    /// The tenant's rows as they are now.
+    pub(super) async fn snapshot(&self) -> Result<Snapshot, AdminError> {
+        let defaults = Defaults { max_effect: Effect::Read, hosted: self.hosted.clone() };
+        Ok(roster::read(&self.store, &self.tenant, defaults).await?)
+    }
+
     /// Follows `token` through the check that a call to `resource` would make.
     ///
     /// # Errors
     /// The store's only: everything about the token is part of the explanation.
     pub async fn explain(&self, token: &str, resource: &Resource) -> Result<Explanation, AdminError> {
-        let snapshot = roster::read(&self.store, &self.tenant, Effect::Read).await?;
+        let snapshot = self.snapshot().await?;
         let mut told = Explanation { accepted: false, reason: None, steps: Vec::new() };
         let peeked = match token::peek(token) {
             Ok(peeked) => peeked,
@@ -100,7 +120,9 @@ impl Admin {
                 rfc3339(claims.expires_at().saturating_mul(1000))
             ),
         );
-        told.passed("subject", format!("claim `{}` is {}", issuer.subject_claim, claims.subject()));
+        let claim = issuer.subject_claim_of(claims.issuer());
+        told.passed("subject", format!("claim `{claim}` is {}", claims.subject()));
+        told.passed("carries", carried(&claims));
         if claims.certificate().is_some() {
             told.passed("confirmation", "bound to a TLS client certificate; any other connection is refused");
         }
@@ -115,6 +137,7 @@ impl Admin {
             Err(fault) => {
                 let (check, detail) = match fault {
                     trust::TrustFault::Proof(fault) => ("confirmation", fault.to_string()),
+                    trust::TrustFault::Kind(fault) => ("kind of agent", fault.to_string()),
                     trust::TrustFault::Disabled => {
                         ("agent", "the agent is switched off; `sidegate agent enable` lifts it".to_owned())
                     }

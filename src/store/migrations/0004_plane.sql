@@ -24,6 +24,7 @@ ALTER TABLE agents ADD COLUMN roles TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE agents ADD COLUMN provisioned BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE agents ADD COLUMN created_by TEXT;
 ALTER TABLE agents ADD COLUMN deleted_at BIGINT;
+ALTER TABLE agents ADD COLUMN keys_void_before BIGINT;
 ALTER TABLE agents ADD COLUMN changed BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX agents_by_change ON agents (tenant_id, changed);
 CREATE INDEX agents_by_age ON agents (tenant_id, created_at, id);

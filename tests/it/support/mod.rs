@@ -3,6 +3,7 @@
 pub mod alga;
 pub mod clients;
 pub mod conversation;
+pub mod directory;
 pub mod helpdesk;
 pub mod http;
 pub mod http2;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod replica;
 pub mod scripted;
 pub mod sse;
 pub mod stdio;

@@ -30,6 +30,8 @@ pub struct Plan<'a> {
     pub issuer: &'a str,
     /// A wire before the PSA that keeps what passes: [`World::sent`].
     pub tapped: bool,
+    /// Where the store is, if not in a file of the world's own.
+    pub store: Option<&'a str>,
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
@@ -50,6 +52,7 @@ impl Default for Plan<'_> {
             issuer: "",
             tapped: false,
             psa_url: None,
+            store: None,
             trusted: None,
         }
     }
@@ -123,7 +126,7 @@ listen = ["{address}", {listen}]
 [ops]
 listen = "{ops}"
 [store]
-url = "sqlite://{folder}/sidegate.db"
+url = "{store}"
 [tenant]
 id = "demo"
 [psa]
@@ -141,6 +144,7 @@ path = "{folder}/record/audit.jsonl"
 {more}
 "#,
             listen = self.listen,
+            store = self.store.map_or_else(|| format!("sqlite://{folder}/sidegate.db"), str::to_owned),
             server = self.server,
             psa = self
                 .psa
