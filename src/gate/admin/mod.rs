@@ -4,6 +4,7 @@ mod agents;
 mod apply;
 mod explain;
 mod issuers;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ pub use agents::{AgentSpec, Role};
 pub use explain::{Explanation, Step};
 
 pub use super::roster::MAX_STALENESS;
+pub use throttle::Throttle;
 
 use crate::clock::Clock;
 use crate::idp::Idp;
