@@ -131,6 +131,7 @@ impl IssuerConfig {
             leeway: self.leeway.as_millis() / 1000,
             required_scopes: self.required_scopes.clone(),
             require_bound_tokens: self.require_bound_tokens,
+            ..TrustedIssuer::default()
         }
     }
 

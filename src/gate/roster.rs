@@ -195,6 +195,7 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
             leeway: row.leeway,
             required_scopes: row.required_scopes,
             require_bound_tokens: row.require_bound_tokens,
+            ..TrustedIssuer::default()
         });
     let issuers = issuers.collect();
     let rows = store.agents(tenant).await?;
@@ -220,6 +221,7 @@ pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Re
         issuer: row.issuer,
         subject: row.subject,
         psa_user: row.psa_user,
+        kind: None,
     });
     Ok(Snapshot {
         trust: Trust::new(tenant, issuers, bindings.collect()),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::confirmation::{self, Thumbprint};
 use super::fault::TokenFault;
+use super::issuer::IssuerAlias;
 use super::scopes;
 
 /// The longest subject, in characters (OpenID Connect Core section 2, `sub`).
@@ -21,6 +22,8 @@ const LAST_SECOND: i64 = 253_402_300_799;
 pub struct Rules {
     /// `iss`, compared byte by byte.
     pub issuer: String,
+    /// Other `iss` that are accepted, each with a subject claim of its own if it has one.
+    pub aliases: Vec<IssuerAlias>,
     /// `aud` must name at least one of these; an empty list accepts no token.
     pub audiences: Vec<String>,
     /// The claim that names the subject: `sub`, `azp`, `oid`, `client_id` and so on. No other is read instead.
@@ -29,6 +32,21 @@ pub struct Rules {
     pub leeway: i64,
     /// How old a token may be, in seconds since `iat`; `None` sets no limit and asks for no `iat`.
     pub max_age: Option<i64>,
+}
+
+impl Rules {
+    /// The claim that names the subject in tokens of `issuer`, which is the main one or an alias.
+    ///
+    /// # Errors
+    /// [`TokenFault::Issuer`] where it is neither.
+    fn subject_claim(&self, issuer: &str) -> Result<&str, TokenFault> {
+        if issuer == self.issuer {
+            return Ok(&self.subject_claim);
+        }
+        let alias = self.aliases.iter().find(|alias| alias.issuer == issuer);
+        let alias = alias.ok_or_else(|| TokenFault::Issuer { expected: self.issuer.clone() })?;
+        Ok(alias.subject_claim.as_deref().unwrap_or(&self.subject_claim))
+    }
 }
 
 /// What a verified token says. Made by [`super::token::verify`] only.
@@ -49,7 +67,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// `iss`.
+    /// `iss`, which may be an alias of the issuer that is trusted.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -98,17 +116,15 @@ impl Claims {
     /// Reads a payload whose signature was checked; judges it with [`still_valid`].
     pub(super) fn read(payload: &Map<String, Value>, rules: &Rules, now: i64) -> Result<Self, TokenFault> {
         let issuer = text(payload, "iss")?.ok_or(TokenFault::MissingIssuer)?;
-        if issuer != rules.issuer {
-            return Err(TokenFault::Issuer { expected: rules.issuer.clone() });
-        }
+        let subject_claim = rules.subject_claim(issuer)?;
         let claims = Self {
             issuer: issuer.to_owned(),
             audiences: list(payload, "aud")?.ok_or(TokenFault::MissingAudience)?,
             expires_at: date(payload, "exp")?.ok_or(TokenFault::MissingExpiry)?,
             not_before: date(payload, "nbf")?,
             issued_at: date(payload, "iat")?,
-            subject: subject(payload, &rules.subject_claim)?,
-            subject_claim: rules.subject_claim.clone(),
+            subject: subject(payload, subject_claim)?,
+            subject_claim: subject_claim.to_owned(),
             token_id: text(payload, "jti")?.map(str::to_owned),
             client_id: text(payload, "client_id")?.or(text(payload, "azp")?).map(str::to_owned),
             certificate: confirmation::read(payload)?,
@@ -127,11 +143,9 @@ impl Claims {
 /// The first rule that is not kept. Claims read under another subject claim are
 /// [`TokenFault::MissingSubject`], since the token itself is not at hand to be read again.
 pub fn still_valid(claims: &Claims, rules: &Rules, now: i64) -> Result<(), TokenFault> {
-    if claims.issuer != rules.issuer {
-        return Err(TokenFault::Issuer { expected: rules.issuer.clone() });
-    }
-    if claims.subject_claim != rules.subject_claim {
-        return Err(TokenFault::MissingSubject { claim: rules.subject_claim.clone() });
+    let subject_claim = rules.subject_claim(&claims.issuer)?;
+    if claims.subject_claim != subject_claim {
+        return Err(TokenFault::MissingSubject { claim: subject_claim.to_owned() });
     }
     if !audience_matches(claims, &rules.audiences) {
         return Err(TokenFault::Audience { expected: rules.audiences.clone() });
@@ -222,6 +236,7 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             issuer: "https://idp.example".into(),
+            aliases: vec![],
             audiences: vec!["https://sidegate.example/api/mcp".into()],
             subject_claim: "sub".into(),
             leeway: 30,

@@ -5,11 +5,15 @@ pub mod challenge;
 mod claims;
 pub mod confirmation;
 mod fault;
+mod issuer;
 #[cfg(feature = "server")]
 mod json;
 #[cfg(feature = "server")]
 mod jwk;
+pub mod kind;
 pub mod metadata;
+#[cfg(feature = "server")]
+pub mod preset;
 pub mod scopes;
 pub mod stray;
 #[cfg(test)]
@@ -21,8 +25,9 @@ pub mod trust;
 pub use claims::{Claims, Rules};
 pub use confirmation::ProofFault;
 pub use fault::TokenFault;
+pub use kind::AgentKind;
 pub use metadata::{Resource, metadata_path};
 pub use scopes::RequiredScopes;
 #[cfg(feature = "server")]
 pub use token::{Peeked, VerifyKey};
-pub use trust::{AgentBinding, Caller, Trust, TrustFault, TrustedIssuer, caller};
+pub use trust::{AgentBinding, Caller, IssuerAlias, Trust, TrustFault, TrustedIssuer, caller};

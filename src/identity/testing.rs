@@ -46,16 +46,7 @@ pub(crate) fn rules() -> Rules {
 }
 
 pub(crate) fn issuer() -> TrustedIssuer {
-    TrustedIssuer {
-        issuer: ISSUER.into(),
-        jwks_uri: None,
-        audiences: vec![],
-        subject_claim: "sub".into(),
-        max_age: None,
-        leeway: 30,
-        required_scopes: RequiredScopes::default(),
-        require_bound_tokens: false,
-    }
+    TrustedIssuer { issuer: ISSUER.into(), leeway: 30, ..TrustedIssuer::default() }
 }
 
 /// An active agent bound to `subject` of [`ISSUER`].
@@ -67,6 +58,7 @@ pub(crate) fn binding(agent_id: &str, subject: &str) -> AgentBinding {
         subject: subject.into(),
         active: true,
         psa_user: None,
+        kind: None,
     }
 }
 

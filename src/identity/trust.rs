@@ -7,106 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thiserror::Error;
-use url::Url;
 
-use super::claims::{Claims, Rules};
+use super::claims::Claims;
 use super::confirmation::{self, ProofFault, Thumbprint};
+pub use super::issuer::{IssuerAlias, NAME_LIMIT, TrustedIssuer};
+use super::kind::AgentKind;
 use super::scopes::{self, RequiredScopes};
-
-/// An issuer whose tokens are accepted, and how they are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustedIssuer {
-    /// The issuer identifier, exactly as `iss` says it.
-    pub issuer: String,
-    /// Where its keys are; `None` finds out by discovery.
-    pub jwks_uri: Option<String>,
-    /// Audiences that are accepted beside the resource URL.
-    pub audiences: Vec<String>,
-    /// The claim that names the subject.
-    pub subject_claim: String,
-    /// How old a token may be, in seconds.
-    pub max_age: Option<i64>,
-    /// How far its clock may be off, in seconds.
-    pub leeway: i64,
-    /// What its tokens must have been granted, by what a call does.
-    pub required_scopes: RequiredScopes,
-    /// Whether its tokens must be bound to a client certificate (RFC 8705).
-    pub require_bound_tokens: bool,
-}
-
-/// The most characters of an issuer, a claim's name, and whatever else names somebody.
-pub const NAME_LIMIT: usize = 255;
-
-/// The largest clock difference that may be tolerated, in seconds.
-const MAX_LEEWAY: i64 = 300;
-
-impl TrustedIssuer {
-    /// What is wrong with the description itself, as (field, message). Which addresses may be
-    /// reached is not judged here.
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        let mut say = |field: &str, message: String| found.push((field.to_owned(), message));
-        if self.issuer.trim().is_empty() {
-            say("issuer", "is missing; write exactly the `iss` of its tokens".to_owned());
-        } else if let Some(wrong) = wrong_address(&self.issuer, false) {
-            say("issuer", wrong.to_owned());
-        } else if self.issuer.chars().count() > NAME_LIMIT {
-            say("issuer", format!("must be at most {NAME_LIMIT} characters long"));
-        }
-        // Unlike an issuer's, a key set's address may have a query: some providers name a policy in it.
-        if let Some(wrong) = self.jwks_uri.as_deref().and_then(|uri| wrong_address(uri, true)) {
-            say("jwks_uri", wrong.to_owned());
-        }
-        if self.subject_claim.trim().is_empty() {
-            say("subject_claim", "is missing; write the claim that names the agent, such as sub".to_owned());
-        } else if self.subject_claim.chars().count() > NAME_LIMIT {
-            say("subject_claim", format!("must be at most {NAME_LIMIT} characters long"));
-        }
-        if self.max_age.is_some_and(|age| age <= 0) {
-            say("max_age", "must be at least 1s; leave it out for no limit".to_owned());
-        }
-        if !(0..=MAX_LEEWAY).contains(&self.leeway) {
-            say("leeway", format!("must be 0 to {MAX_LEEWAY} seconds; clocks that differ more need setting"));
-        }
-        for (list, message) in self.required_scopes.problems() {
-            say(&format!("required_scopes.{list}"), message);
-        }
-        found
-    }
-
-    /// The rules its tokens must keep at the protected resource `resource` (the MCP URL).
-    pub fn rules(&self, resource: &str) -> Rules {
-        let mut audiences = vec![resource.to_owned()];
-        audiences.extend(self.audiences.iter().cloned());
-        Rules {
-            issuer: self.issuer.clone(),
-            audiences,
-            subject_claim: self.subject_claim.clone(),
-            leeway: self.leeway,
-            max_age: self.max_age,
-        }
-    }
-}
-
-/// What is wrong with an address (an issuer's, RFC 8414 section 2: no query, no fragment).
-fn wrong_address(text: &str, may_query: bool) -> Option<&'static str> {
-    // The parser would pass over spaces around the text, which are then compared byte for byte.
-    let spaced = text.contains(|char: char| char.is_whitespace() || char.is_control());
-    let Some(url) = Url::parse(text).ok().filter(|_| !spaced) else {
-        return Some("must be an absolute http or https URL");
-    };
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        Some("must be an absolute http or https URL")
-    } else if !url.username().is_empty() || url.password().is_some() {
-        Some("must hold neither a user name nor a password")
-    } else if may_query && url.fragment().is_some() {
-        Some("must have no fragment")
-    } else if !may_query && (url.query().is_some() || url.fragment().is_some()) {
-        Some("must have neither a query nor a fragment")
-    } else {
-        None
-    }
-}
 
 /// An agent and the one (issuer, subject) that speaks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +25,8 @@ pub struct AgentBinding {
     pub active: bool,
     /// The PSA user that acts for the agent, where one is provisioned.
     pub psa_user: Option<String>,
+    /// Whose tokens it may act with; `None`: a person's and an application's alike.
+    pub kind: Option<AgentKind>,
 }
 
 /// One tenant's trusted issuers and agents. Immutable; a new store version makes a new one.
@@ -126,6 +34,8 @@ pub struct AgentBinding {
 pub struct Trust {
     tenant: Arc<str>,
     issuers: Vec<Arc<TrustedIssuer>>,
+    /// By every `iss` that means one of them.
+    by_identifier: HashMap<String, Arc<TrustedIssuer>>,
     /// Issuer, then subject. `None` marks a pair that two agents claim: it speaks for neither.
     agents: HashMap<String, HashMap<String, Option<Arc<AgentBinding>>>>,
     scopes_supported: Vec<String>,
@@ -133,7 +43,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Builds the table. Of two issuers with one identifier the first counts.
+    /// Builds the table. Of two issuers with one identifier the first counts, and an issuer before
+    /// whoever has its identifier for an alias.
     pub fn new(tenant: impl Into<String>, issuers: Vec<TrustedIssuer>, agents: Vec<AgentBinding>) -> Self {
         let mut table: HashMap<String, HashMap<String, Option<Arc<AgentBinding>>>> = HashMap::new();
         for agent in agents {
@@ -151,9 +62,19 @@ impl Trust {
         let required = || issuers.iter().map(|issuer| &issuer.required_scopes);
         let (scopes_supported, scopes_to_ask_for) =
             (scopes::supported(required()), scopes::agreed(required()));
+        let issuers: Vec<_> = issuers.into_iter().map(Arc::new).collect();
+        let mut by_identifier = HashMap::new();
+        let names = issuers.iter().map(|trusted| (&trusted.issuer, trusted));
+        let aliases = issuers
+            .iter()
+            .flat_map(|trusted| trusted.aliases.iter().map(move |alias| (&alias.issuer, trusted)));
+        for (identifier, trusted) in names.chain(aliases) {
+            by_identifier.entry(identifier.clone()).or_insert_with(|| trusted.clone());
+        }
         Self {
             tenant: Arc::from(tenant.into()),
-            issuers: issuers.into_iter().map(Arc::new).collect(),
+            issuers,
+            by_identifier,
             agents: table,
             scopes_supported,
             scopes_to_ask_for,
@@ -165,9 +86,9 @@ impl Trust {
         &self.tenant
     }
 
-    /// The trusted issuer of exactly that identifier.
-    pub fn issuer(&self, issuer: &str) -> Option<&Arc<TrustedIssuer>> {
-        self.issuers.iter().find(|trusted| trusted.issuer == issuer)
+    /// The trusted issuer that has exactly that identifier, or has it for an alias.
+    pub fn issuer(&self, identifier: &str) -> Option<&Arc<TrustedIssuer>> {
+        self.by_identifier.get(identifier)
     }
 
     /// All trusted issuers in the order they were given.
@@ -239,17 +160,9 @@ impl Caller {
             subject: LOCAL.to_owned(),
             active: true,
             psa_user: None,
+            kind: None,
         };
-        let trusted = TrustedIssuer {
-            issuer: LOCAL.to_owned(),
-            jwks_uri: None,
-            audiences: Vec::new(),
-            subject_claim: String::new(),
-            max_age: None,
-            leeway: 0,
-            required_scopes: RequiredScopes::default(),
-            require_bound_tokens: false,
-        };
+        let trusted = TrustedIssuer { issuer: LOCAL.to_owned(), ..TrustedIssuer::default() };
         Self {
             tenant: Arc::from(tenant),
             agent: Arc::new(agent),
@@ -316,7 +229,7 @@ pub fn caller(
     confirmation::prove(claims.certificate(), certificate, trusted.require_bound_tokens)?;
     let agent = trust
         .agents
-        .get(claims.issuer())
+        .get(&trusted.issuer)
         .and_then(|subjects| subjects.get(claims.subject()))
         .and_then(Option::as_ref)
         .ok_or(TrustFault::NotBound)?;
@@ -419,70 +332,5 @@ mod tests {
     fn a_subject_that_two_agents_claim_speaks_for_neither() {
         let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot"), binding("a2", "robot")]);
         assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::NotBound);
-    }
-
-    #[test]
-    fn the_rules_of_an_issuer_accept_the_resource_and_its_own_audiences() {
-        let issuer = TrustedIssuer { audiences: vec!["api://sidegate".into()], ..issuer() };
-        assert_eq!(
-            issuer.rules("https://gate/api/mcp").audiences,
-            ["https://gate/api/mcp", "api://sidegate"]
-        );
-    }
-
-    #[test]
-    fn a_sound_description_of_an_issuer_has_no_problem() {
-        let uri = Some("https://login.example:8443/keys".to_owned());
-        for sound in [
-            issuer(),
-            TrustedIssuer { jwks_uri: uri, leeway: 0, max_age: Some(1), ..issuer() },
-            TrustedIssuer { issuer: "http://127.0.0.1:9/realms/a".into(), leeway: 300, ..issuer() },
-        ] {
-            assert_eq!(sound.problems(), []);
-        }
-    }
-
-    #[test]
-    fn whatever_is_wrong_with_an_issuer_is_named_with_its_field() {
-        let fields = |bad: TrustedIssuer| -> Vec<String> {
-            bad.problems().into_iter().map(|(field, _)| field).collect()
-        };
-        for text in [
-            "",
-            " ",
-            "garbage",
-            "/relative",
-            "ftp://login.example",
-            "https://",
-            "https://a:b@login.example",
-            "https://a@login.example",
-            "https://login.example/#f",
-            "https://login.example ",
-            "https://login.example/\n",
-        ] {
-            assert_eq!(fields(TrustedIssuer { issuer: text.into(), ..issuer() }), ["issuer"], "{text}");
-            let uri = Some(text.to_owned());
-            assert_eq!(fields(TrustedIssuer { jwks_uri: uri, ..issuer() }), ["jwks_uri"], "{text}");
-        }
-        let queried = || "https://login.example/?q=1".to_owned();
-        assert_eq!(fields(TrustedIssuer { issuer: queried(), ..issuer() }), ["issuer"]);
-        assert!(fields(TrustedIssuer { jwks_uri: Some(queried()), ..issuer() }).is_empty());
-        let long = "a".repeat(256);
-        for claim in ["", " ", &long] {
-            let bad = TrustedIssuer { subject_claim: claim.into(), ..issuer() };
-            assert_eq!(fields(bad), ["subject_claim"]);
-        }
-        assert_eq!(fields(TrustedIssuer { issuer: format!("https://{long}"), ..issuer() }), ["issuer"]);
-        for leeway in [-1, 301, i64::MAX] {
-            assert_eq!(fields(TrustedIssuer { leeway, ..issuer() }), ["leeway"]);
-        }
-        let asking = RequiredScopes { destroy: vec!["a b".into()], ..RequiredScopes::default() };
-        assert_eq!(
-            fields(TrustedIssuer { required_scopes: asking, ..issuer() }),
-            ["required_scopes.destroy"]
-        );
-        for age in [0, -1] {
-            assert_eq!(fields(TrustedIssuer { max_age: Some(age), ..issuer() }), ["max_age"]);
-        }
     }
 }

@@ -31,16 +31,7 @@ fn provisioned(world: &World, role: &str) -> AgentSpec {
 }
 
 fn unprobed(issuer: &str) -> TrustedIssuer {
-    TrustedIssuer {
-        issuer: issuer.to_owned(),
-        jwks_uri: None,
-        audiences: Vec::new(),
-        subject_claim: "sub".to_owned(),
-        max_age: None,
-        leeway: 60,
-        required_scopes: Default::default(),
-        require_bound_tokens: false,
-    }
+    TrustedIssuer { issuer: issuer.to_owned(), ..TrustedIssuer::default() }
 }
 
 #[tokio::test]

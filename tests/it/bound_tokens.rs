@@ -82,16 +82,7 @@ impl Door {
 }
 
 fn trusted(issuer: &Issuer, require_bound_tokens: bool) -> TrustedIssuer {
-    TrustedIssuer {
-        issuer: issuer.url.clone(),
-        jwks_uri: None,
-        audiences: Vec::new(),
-        subject_claim: "sub".to_owned(),
-        max_age: None,
-        leeway: 60,
-        required_scopes: Default::default(),
-        require_bound_tokens,
-    }
+    TrustedIssuer { issuer: issuer.url.clone(), require_bound_tokens, ..TrustedIssuer::default() }
 }
 
 fn row(issuer: &Issuer, require_bound_tokens: bool) -> IssuerRow {

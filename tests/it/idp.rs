@@ -92,16 +92,7 @@ impl Issuer {
     }
 
     fn trusted(&self) -> TrustedIssuer {
-        TrustedIssuer {
-            issuer: self.url.clone(),
-            jwks_uri: None,
-            audiences: vec![],
-            subject_claim: "sub".into(),
-            max_age: None,
-            leeway: 30,
-            required_scopes: Default::default(),
-            require_bound_tokens: false,
-        }
+        TrustedIssuer { issuer: self.url.clone(), leeway: 30, ..TrustedIssuer::default() }
     }
 }
 
@@ -473,12 +464,8 @@ async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges
     let trusted = TrustedIssuer {
         issuer: url.clone(),
         jwks_uri: Some(format!("{url}/jwks")),
-        audiences: vec![],
-        subject_claim: "sub".into(),
-        max_age: None,
         leeway: 30,
-        required_scopes: Default::default(),
-        require_bound_tokens: false,
+        ..TrustedIssuer::default()
     };
     let door = |config: &IdpConfig, at: &str, way: &Transport| {
         let ways = BTreeMap::from([(at.to_owned(), way.clone())]);

@@ -225,13 +225,8 @@ async fn metadata_and_challenges_name_the_scopes_and_follow_the_store() {
     // An issuer with other scopes: no set of scopes is everybody's any more.
     let other = TrustedIssuer {
         issuer: "https://login.example".to_owned(),
-        jwks_uri: None,
-        audiences: Vec::new(),
-        subject_claim: "sub".to_owned(),
-        max_age: None,
-        leeway: 60,
         required_scopes: RequiredScopes { read: vec!["other.read".to_owned()], ..RequiredScopes::default() },
-        require_bound_tokens: false,
+        ..TrustedIssuer::default()
     };
     let admin = site.admin().await;
     admin.add_issuer(&other, true).await.unwrap();

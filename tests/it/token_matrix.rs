@@ -126,6 +126,7 @@ fn signed_by(signer: &'static Key, name: &'static str, expected: &'static str) -
         }),
         rules: Rules {
             issuer: ISSUER.to_owned(),
+            aliases: Vec::new(),
             audiences: vec![RESOURCE.to_owned(), "api://sidegate".to_owned()],
             subject_claim: "sub".to_owned(),
             leeway: 30,

@@ -71,6 +71,7 @@ pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
                     destroy: add.destroy_scopes,
                 },
                 require_bound_tokens: add.require_bound_tokens,
+                ..TrustedIssuer::default()
             };
             let name = trusted.issuer.clone();
             match admin.add_issuer(&trusted, add.skip_probe).await.map_err(failed)? {

@@ -23,6 +23,7 @@ use super::{Verdict, check};
 fn rules() -> Rules {
     Rules {
         issuer: ISSUER.to_owned(),
+        aliases: Vec::new(),
         audiences: vec![RESOURCE.to_owned(), "api://sidegate".to_owned()],
         subject_claim: "sub".to_owned(),
         leeway: LEEWAY,
@@ -38,16 +39,13 @@ static TRUST: LazyLock<Trust> = LazyLock::new(|| {
         subject: subject.to_owned(),
         active,
         psa_user: None,
+        kind: None,
     };
     let trusted = TrustedIssuer {
         issuer: ISSUER.to_owned(),
-        jwks_uri: None,
-        audiences: vec![],
-        subject_claim: "sub".to_owned(),
         max_age: Some(MAX_AGE),
         leeway: LEEWAY,
-        required_scopes: Default::default(),
-        require_bound_tokens: false,
+        ..TrustedIssuer::default()
     };
     let agents = vec![
         bound("seven", ISSUER, "agent-7", true),

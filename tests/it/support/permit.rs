@@ -69,6 +69,7 @@ fn caller() -> Caller {
 
     let rules = Rules {
         issuer: ISSUER.to_owned(),
+        aliases: Vec::new(),
         audiences: vec![AUDIENCE.to_owned()],
         subject_claim: "sub".to_owned(),
         leeway: 0,
@@ -77,16 +78,7 @@ fn caller() -> Caller {
     let keys = token::keys_from_jwks(jwks.to_string().as_bytes()).expect("keys");
     let peeked = token::peek(&token).expect("a readable token");
     let claims = token::verify(&token, &peeked, &keys[0], &rules, NOW).expect("a good token");
-    let issuer = TrustedIssuer {
-        issuer: ISSUER.to_owned(),
-        jwks_uri: None,
-        audiences: Vec::new(),
-        subject_claim: "sub".to_owned(),
-        max_age: None,
-        leeway: 0,
-        required_scopes: Default::default(),
-        require_bound_tokens: false,
-    };
+    let issuer = TrustedIssuer { issuer: ISSUER.to_owned(), leeway: 0, ..TrustedIssuer::default() };
     let agent = AgentBinding {
         agent_id: "agent-1".to_owned(),
         name: "Bot".to_owned(),
@@ -94,6 +86,7 @@ fn caller() -> Caller {
         subject: "bot".to_owned(),
         active: true,
         psa_user: None,
+        kind: None,
     };
     trust::caller(&Trust::new("acme", vec![issuer], vec![agent]), &claims, None).expect("a bound caller")
 }
