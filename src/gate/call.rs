@@ -226,7 +226,9 @@ fn told(failure: &Failure, effect: Effect, sent: bool) -> (ToolResult, &'static 
         Failure::Key(KeyError::Suspended) => {
             ("The tenant is suspended in the PSA. Nothing was sent. Its administrator must lift the suspension.".to_owned(), "unavailable")
         }
-        Failure::Key(KeyError::NoUser(_) | KeyError::NoKey(_) | KeyError::Refused(_)) => {
+        Failure::Key(
+            KeyError::NoUser(_) | KeyError::NoKey(_) | KeyError::Refused(_) | KeyError::Unsupported(_),
+        ) => {
             ("This agent has no usable user or key in the PSA. Nothing was sent. An administrator must provide one.".to_owned(), "unavailable")
         }
         Failure::Psa(PsaError::Unavailable(_)) => {

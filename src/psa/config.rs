@@ -55,10 +55,16 @@ pub struct PsaConfig {
     pub database_schema: Option<String>,
     /// `keys = "static"`: agent name = file with that agent's key. Read again for each key that is needed.
     pub static_keys: BTreeMap<String, PathBuf>,
+    /// Write agents' calls into the PSA's own record of them too, where it has one (`mcp_agent_audit`), so that
+    /// its Activity card stays true.
+    pub activity: bool,
     /// `keys = "demo"`: the demo PSA's control side; empty: `url`.
     pub demo_url: String,
     /// `keys = "demo"`: what its control side asks for; also from `demo_secret_file`.
     pub demo_secret: Secret,
+    /// No key of the section: what stands before an agent's name in `static_keys`, with a slash. [`PsaConfig::for_tenant`] sets it.
+    #[serde(skip)]
+    pub static_prefix: Option<String>,
 }
 
 impl Default for PsaConfig {
@@ -83,8 +89,10 @@ impl Default for PsaConfig {
             database_url: Secret::default(),
             database_schema: None,
             static_keys: BTreeMap::new(),
+            activity: false,
             demo_url: String::new(),
             demo_secret: Secret::default(),
+            static_prefix: None,
         }
     }
 }
@@ -101,6 +109,29 @@ impl PsaConfig {
             server_name: self.server_name.clone(),
             unix_socket: self.unix_socket.clone(),
         }
+    }
+
+    /// The section as it holds for a further tenant: `tenant` is its UUID in the PSA, none where it shares the main
+    /// tenant's; `catalog_user` the user that its registry's key is minted for. With `prefix` (`acme`), static keys are
+    /// those named `acme/agent`, and the registry's is `acme/catalogue`.
+    ///
+    /// Of another tenant of the PSA, the main one's key and user for the registry open nothing and are left out.
+    pub fn for_tenant(
+        &self,
+        tenant: Option<&str>,
+        catalog_user: Option<&str>,
+        prefix: Option<&str>,
+    ) -> PsaConfig {
+        let mut config = self.clone();
+        let tenant = tenant.unwrap_or(&self.tenant);
+        if !tenant.eq_ignore_ascii_case(&self.tenant) || catalog_user.is_some() {
+            config.catalog_key = Secret::default();
+            config.catalog_user = None;
+        }
+        config.tenant = tenant.to_owned();
+        config.catalog_user = catalog_user.map(ToOwned::to_owned).or(config.catalog_user);
+        config.static_prefix = prefix.map(ToOwned::to_owned);
+        config
     }
 
     /// All that is wrong, as (key within the section, what to do about it).
@@ -222,6 +253,25 @@ mod tests {
     fn the_demo_source_needs_its_secret() {
         let config = PsaConfig { keys: "demo".to_owned(), ..working() };
         assert_eq!(keys_of(&config), ["demo_secret"]);
+    }
+
+    #[test]
+    fn a_further_tenant_has_its_own_users_and_shares_the_rest() {
+        let main = PsaConfig { catalog_key: Secret::new("main's"), ..working() };
+        let own = "6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a13";
+        let further = main.for_tenant(Some(own), Some("u"), None);
+        assert_eq!((further.tenant.as_str(), further.catalog_user.as_deref()), (own, Some("u")));
+        assert!(further.catalog_key.is_empty());
+        assert_eq!(further.database_url, main.database_url);
+        assert_eq!(keys_of(&main.for_tenant(Some(own), None, None)), ["catalog_key"]);
+        assert_eq!(main.for_tenant(None, None, None), main);
+    }
+
+    #[test]
+    fn a_further_tenant_needs_no_catalog_key_beside_its_static_keys() {
+        let static_keys = [("acme/catalogue".to_owned(), PathBuf::from("/keys/acme"))].into();
+        let main = PsaConfig { keys: "static".to_owned(), static_keys, ..working() };
+        assert_eq!(keys_of(&main.for_tenant(None, None, Some("acme"))), Vec::<String>::new());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod alga;
 mod config;
 mod credential;
+mod directory;
 mod own;
 
 use std::pin::Pin;
@@ -17,6 +18,10 @@ use bytes::Bytes;
 
 pub use config::PsaConfig;
 pub use credential::{Credential, Principal};
+pub use directory::{
+    Activity, Directory, MicrosoftConnection, PsaUser, Removal, Role, Takeover, TakeoverAgent,
+    TakeoverProvider,
+};
 pub use own::{OwnKey, with_own_key};
 
 pub use crate::outbound::Arrival;
@@ -94,7 +99,7 @@ pub trait Psa: Send + Sync {
     fn reload(&self) -> Result<(), PsaError>;
 }
 
-/// Why there is no key, or a directory change was not made. Texts name no key.
+/// Why there is no key, or the directory did nothing. Texts name no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The source of keys cannot be reached or did not answer; later it may.
@@ -112,6 +117,17 @@ pub enum KeyError {
     /// No key is configured for this agent.
     #[error("{0}")]
     NoKey(String),
+    /// This way to the PSA cannot do it; the text names the setting that is missing.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl KeyError {
+    /// The [`KeyError::Unsupported`] of a door without a [`Directory`], or of one that cannot do this.
+    pub fn no_directory() -> Self {
+        let message = "users and roles can be seen and changed in the PSA's database only: set psa.database_url, and psa.keys = \"postgres\"";
+        Self::Unsupported(message.to_owned())
+    }
 }
 
 /// Where the agents' PSA keys come from and go to.
@@ -128,37 +144,6 @@ pub trait Keys: Send + Sync {
 
     /// Deletes our own keys that expired before `now` or were switched off; returns how many.
     async fn sweep(&self, now: Millis) -> Result<u64, KeyError>;
-}
-
-/// A role of the PSA that an agent's backing user can have.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Role {
-    /// The PSA's id.
-    pub role_id: String,
-    /// The name that [`Directory::provision`] takes.
-    pub name: String,
-    /// What the PSA says about it.
-    pub description: Option<String>,
-}
-
-/// The PSA's users and roles, where the adapter may write them.
-#[async_trait]
-pub trait Directory: Send + Sync {
-    /// The roles for internal users, by name.
-    async fn roles(&self) -> Result<Vec<Role>, KeyError>;
-
-    /// The backing user of an agent with exactly `roles` (names). Asked again
-    /// for the same agent it returns the same user and aligns its roles; it
-    /// never reactivates a user that was switched off in the PSA.
-    ///
-    /// # Errors
-    /// A role name that does not exist is [`KeyError::Refused`]; the text names
-    /// it and the roles there are, and nothing was written.
-    async fn provision(&self, agent_id: &str, agent_name: &str, roles: &[String])
-    -> Result<String, KeyError>;
-
-    /// Switches a user off that [`Directory::provision`] made: each of its keys stops working.
-    async fn deactivate(&self, user_id: &str) -> Result<(), KeyError>;
 }
 
 /// The agent id of the service user for whom the registry's key is minted; no agent has it.

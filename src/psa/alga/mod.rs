@@ -48,7 +48,8 @@ pub(super) fn problems(config: &PsaConfig) -> Vec<(String, String)> {
     };
     let mut found = (source.problems)(config);
     let user = config.catalog_user.as_deref().unwrap_or_default();
-    if config.catalog_key.is_empty() && (user.is_empty() || !source.mints) {
+    let at_hand = if source.mints { !user.is_empty() } else { config.static_prefix.is_some() };
+    if config.catalog_key.is_empty() && !at_hand {
         let message = if source.mints {
             "is missing; set it (or catalog_key_file), or set catalog_user to a PSA user to mint it for"
         } else {
@@ -70,6 +71,7 @@ pub(super) async fn open(config: &PsaConfig) -> Result<PsaDoor, PsaError> {
         CatalogCredential::Minted(Principal {
             tenant: config.tenant.clone(),
             agent_id: CATALOG_PRINCIPAL.to_owned(),
+            // Also the name of a further tenant's static key for the registry.
             agent_name: "catalogue".to_owned(),
             psa_user: config.catalog_user.clone(),
         })

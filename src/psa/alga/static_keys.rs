@@ -23,18 +23,21 @@ pub(super) fn problems(config: &PsaConfig) -> Vec<(String, String)> {
 }
 
 pub(super) fn open(config: &PsaConfig) -> Result<Source, PsaError> {
-    Ok((Arc::new(StaticKeys { files: config.static_keys.clone() }), None))
+    let prefix = config.static_prefix.as_ref().map(|tenant| format!("{tenant}/")).unwrap_or_default();
+    Ok((Arc::new(StaticKeys { files: config.static_keys.clone(), prefix }), None))
 }
 
 struct StaticKeys {
     files: BTreeMap<String, PathBuf>,
+    /// Before each agent's name, where the tenant is not the main one: two may have agents of one name.
+    prefix: String,
 }
 
 #[async_trait]
 impl Keys for StaticKeys {
     /// Reads the file anew, so that a replaced key is used without a restart.
     async fn mint(&self, who: &Principal, _ttl: Duration, _now: Millis) -> Result<Credential, KeyError> {
-        let name = &who.agent_name;
+        let name = &format!("{}{}", self.prefix, who.agent_name);
         let file = self.files.get(name).ok_or_else(|| {
             KeyError::NoKey(format!(
                 "agent `{name}` has no PSA key; add `\"{name}\" = \"/path/of/its/key\"` under [psa.static_keys]"
