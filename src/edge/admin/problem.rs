@@ -1,6 +1,8 @@
 //! What goes wrong, in one form: problem details (RFC 9457), and on the routes of the PSA's own contract
 //! its `{"error": …}`. The one place where the administrator's errors get their HTTP status.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -8,10 +10,16 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{Content, Ref, RefOr, Response as Described, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::gate::admin::AdminError;
 
 /// The media type of [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Without which nothing can be known of the PSA's users.
+const DATABASE: &str = "psa.database_url";
 
 /// What keeps its place when an error takes its contract's form.
 const KEPT: [http::HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
@@ -75,6 +83,70 @@ const KINDS: [(StatusCode, &str, &str); 14] = [
     (StatusCode::NOT_IMPLEMENTED, "not-configured", "The configuration does not provide for this"),
     (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something that this needs is not available"),
 ];
+
+/// Every kind of problem, for the description of a route.
+pub struct Problems;
+
+/// The same in the form of the PSA's contract.
+pub struct ContractErrors;
+
+/// What the description of every route says of errors.
+const DESCRIBED: [StatusCode; 7] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::CONFLICT,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
+
+type Descriptions = BTreeMap<String, RefOr<Described>>;
+
+fn described(status: StatusCode, media: &str, schema: &str) -> (String, RefOr<Described>) {
+    let title = KINDS.iter().find(|(known, ..)| *known == status).map_or("", |(_, _, title)| title);
+    let content = Content::new(Some(Ref::from_schema_name(schema)));
+    let response = ResponseBuilder::new().description(title).content(media, content).build();
+    (status.as_str().to_owned(), RefOr::T(response))
+}
+
+/// What only this server can say: that it lacks a setting.
+fn not_configured() -> (String, RefOr<Described>) {
+    described(StatusCode::NOT_IMPLEMENTED, MEDIA_TYPE, "Problem")
+}
+
+impl IntoResponses for Problems {
+    fn responses() -> Descriptions {
+        let all = DESCRIBED.map(|status| described(status, MEDIA_TYPE, "Problem"));
+        all.into_iter().chain([not_configured()]).collect()
+    }
+}
+
+impl IntoResponses for ContractErrors {
+    fn responses() -> Descriptions {
+        let all = DESCRIBED.map(|status| described(status, "application/json", "ContractError"));
+        all.into_iter().chain([not_configured()]).collect()
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Invalid(fields) => Self::fields(fields),
+            AdminError::Refused(told) => Self::new(StatusCode::BAD_REQUEST, told),
+            AdminError::Conflict(told) => Self::new(StatusCode::CONFLICT, told),
+            AdminError::NotFound(told) => Self::new(StatusCode::NOT_FOUND, told),
+            AdminError::Unsupported(told) => Self::not_configured(DATABASE, told),
+            AdminError::Store(error) => {
+                // What a database says may name hosts and files.
+                tracing::error!(%error, "the store did not answer an administrator");
+                let told = "Sidegate's own database cannot be used now; its log says why";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, told)
+            }
+            error @ AdminError::Psa(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        }
+    }
+}
 
 impl Problem {
     /// The kind of problem that has this status, told in `detail`.
