@@ -20,7 +20,7 @@ pub const OUTCOMES: [&str; 9] =
     ["ok", "tool_error", "denied", "fault", "refused", "cancelled", "timeout", "unavailable", "unknown"];
 
 /// Why a caller was refused: before its message was read, but for `insufficient_scope`.
-pub const AUTH_REASONS: [&str; 40] = [
+pub const AUTH_REASONS: [&str; 42] = [
     "missing_token",
     "malformed_authorization",
     "host_not_allowed",
@@ -55,6 +55,8 @@ pub const AUTH_REASONS: [&str; 40] = [
     "certificate_missing",
     "certificate_mismatch",
     "unbound_token",
+    "user_token",
+    "application_token",
     "dpop",
     "insufficient_scope",
     "claim_type",
@@ -134,6 +136,8 @@ pub struct Metrics {
     pub audit_queue: IntGauge,
     /// How many of them there may be.
     pub audit_queue_max: IntGauge,
+    /// Records that are not in the copy that the admin listener reads.
+    pub audit_unindexed: IntCounter,
     /// How long the oldest of them has been waiting, in seconds.
     pub audit_oldest: Gauge,
     /// Seconds that an attempt to write a batch of records took, its sync included.
@@ -327,6 +331,10 @@ impl Metrics {
                 "Requests that may be worked on at a time; more are refused.",
             ),
             audit_queue: gauge("sidegate_audit_queue_records", "Audit records accepted and not yet written."),
+            audit_unindexed: counter(
+                "sidegate_audit_unindexed_total",
+                "Records that are written and left out of the copy that the admin listener reads.",
+            ),
             audit_queue_max: gauge(
                 "sidegate_audit_queue_max_records",
                 "Audit records that may wait; with more no request begins.",

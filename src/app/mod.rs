@@ -4,7 +4,9 @@
 
 mod notify;
 mod reload;
+mod tenants;
 mod watch;
+mod wing;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -12,29 +14,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rand::distr::{Alphanumeric, SampleString};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use notify::Notify;
 use reload::Reload;
 pub use reload::Source;
+use tenants::Tenants;
+use wing::{Shared, Wing};
 
-use crate::audit::Audit;
+use crate::audit::{self, Audit, Index};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
+use crate::edge::admin::{self as admin_web, AdminDoor};
 use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
-use crate::gate::admin::Admin;
-use crate::gate::{
-    Authenticator, Catalogue, CatalogueParts, Credentials, Desk, DeskParts, DeskTerms, Doorway, Extra, Gate,
-    Roster, SseTerms, Standing, StoreShelf, Terms,
-};
+use crate::gate::admin::{Admin, Admins, Record};
+use crate::gate::{Extra, Front, Gate, Neighbours, Pulse, TENANTS, Whereabouts};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
 use crate::outbound::Transport;
-use crate::psa::Psa;
-use crate::store::Store;
-use crate::tool::table::{ToolRow, ToolTable};
+use crate::secret::Secret;
+use crate::store::{Store, TenantRow};
+use crate::tool::table::ToolRow;
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -46,6 +49,9 @@ const CLOSING: Duration = Duration::from_secs(10);
 const SERVING: &str = "Serving";
 /// What revoking the keys has at least, however long the calls in flight took.
 const REVOKING: Duration = Duration::from_secs(3);
+
+/// How long the last events may take to be copied to the store.
+const INDEXING: Duration = Duration::from_secs(3);
 
 /// How long the last answers may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -79,6 +85,8 @@ pub struct Sockets {
     pub door: Door,
     /// The operators' listener.
     pub ops: TcpListener,
+    /// The administrators' listeners; there may be none.
+    pub admin: AdminDoor,
 }
 
 impl Sockets {
@@ -86,41 +94,48 @@ impl Sockets {
     pub fn bind(config: &Config) -> Result<Self, AppError> {
         let ops = TcpListener::bind(&config.ops.listen)
             .map_err(|error| AppError(format!("ops.listen: cannot bind {}: {error}", config.ops.listen)))?;
-        Ok(Self { door: Door::bind(&config.server).map_err(AppError)?, ops })
+        let admin = AdminDoor::bind(&config.admin).map_err(AppError)?;
+        Ok(Self { door: Door::bind(&config.server).map_err(AppError)?, ops, admin })
     }
 }
 
 /// Everything that runs, ready to be served.
 pub struct App {
-    config: Arc<ArcSwap<Config>>,
-    gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
-    admin: Admin,
-    roster: Arc<Roster>,
-    credentials: Arc<Credentials>,
-    catalogue: Arc<Catalogue>,
-    psa: Arc<dyn Psa>,
-    audit: Audit,
-    store: Store,
+    shared: Arc<Shared>,
+    main: Wing,
+    front: Arc<Front>,
+    admins: Arc<Admins>,
+    index: Index,
     sockets: Sockets,
     source: Option<Source>,
     notify: Arc<Notify>,
 }
 
-/// The administrator's verbs on what `config` names, without a listener.
-pub async fn admin(config: &Config, clock: Clock) -> Result<Admin, AppError> {
+/// The administrator's verbs on what `config` names, without a listener: on `tenant` (its id or slug), or on the main
+/// one.
+pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Result<Admin, AppError> {
     let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
     store.ensure_tenant(&config.tenant.id, &config.tenant.name).await.map_err(failed)?;
+    let which = tenant.unwrap_or(&config.tenant.id);
+    let rows = store.tenants().await.map_err(failed)?;
+    let row = rows.into_iter().find(|row| row.id == which || row.slug.as_deref() == Some(which));
+    let row = row.ok_or_else(|| AppError(format!("--tenant: there is no tenant `{which}`")))?;
     let idp = crate::idp::open(&config.idp, ways(config), Arc::new(Metrics::new()), clock.clone())
         .map_err(failed)?;
-    let door = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
+    let psa = wing::psa(config, &row);
+    let door = crate::psa::open(&psa, clock.clone()).await.map_err(failed)?;
+    let known = resource(config, &row);
     Ok(Admin {
+        resource: Box::new(move || known.clone()),
+        psa_tenant: psa.tenant,
+        record: Record::new(store.clone(), None, clock.clone()),
         store,
-        tenant: config.tenant.id.clone(),
-        configured_issuers: configured_issuers(config),
+        configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
+        tenant: row.id,
         idp,
         keys: door.keys,
         directory: door.directory,
+        hosted: config.idp.hosted(),
         clock,
     })
 }
@@ -141,36 +156,40 @@ async fn apply(admin: &Admin, config: &Config) -> Result<(), AppError> {
     admin.apply_config(&issuers, &config.agents).await.map_err(failed)
 }
 
-/// The resource identifier that tokens must be made for: `public_url` first, else the first
-/// listener that has an address.
-pub fn resource(config: &Config) -> Resource {
-    let base = config.server.public_url.clone().unwrap_or_else(|| {
+/// The resource identifier that tokens for a tenant must be made for: its own host or path, at `public_url`, else at
+/// the first listener that has an address.
+fn resource(config: &Config, row: &TenantRow) -> Resource {
+    match wing::place(row).filter(|_| row.id != config.tenant.id) {
+        None => main_resource(config),
+        Some(Whereabouts::Host(host)) => Resource::new(&format!("https://{host}"), &config.server.mcp_path),
+        Some(Whereabouts::Path(slug)) => {
+            Resource::new(&base(config), &format!("{TENANTS}/{slug}{}", config.server.mcp_path))
+        }
+    }
+}
+
+/// The main tenant's resource identifier.
+pub fn main_resource(config: &Config) -> Resource {
+    Resource::new(&base(config), &config.server.mcp_path)
+}
+
+fn base(config: &Config) -> String {
+    config.server.public_url.clone().unwrap_or_else(|| {
         let scheme = if config.server.tls_cert_file.is_some() { "https" } else { "http" };
         let address = config.server.listen.iter().find(|listen| listen.parse::<SocketAddr>().is_ok());
         format!("{scheme}://{}", address.map_or("localhost", String::as_str))
-    });
-    Resource::new(&base, &config.server.mcp_path)
+    })
 }
 
-/// The terms that `config` sets, for listeners on these addresses.
-fn terms(config: &Config, bound: &[SocketAddr]) -> Terms {
-    let server = &config.server;
-    let hosts = server.hosts(bound);
-    Terms {
-        doorway: Doorway::new(
-            &server.endpoints(),
-            &config.sse.paths(),
-            server.public_url.as_deref(),
-            &hosts,
-            &server.allowed_origins,
-        ),
-        desk: DeskTerms {
-            call_timeout: server.call_timeout.0,
-            limits: config.limits,
-            sessions: config.sessions.clone(),
-        },
-        sse: SseTerms::from(&config.sse),
+/// Replicas that share the store take each other's sessions, whether anybody thought of a key or not: the store then has
+/// one that whoever came first made.
+async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppError> {
+    if config.sessions.key.is_none() && store.shared() {
+        let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
+        let kept = store.setting("sessions.key", &made).await.map_err(failed)?;
+        config.sessions.key = Some(Secret::new(kept));
     }
+    Ok(())
 }
 
 /// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
@@ -199,77 +218,54 @@ impl App {
         tools: Vec<ToolRow>,
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new());
-        let audit = Audit::open(&config.audit, metrics.clone()).map_err(failed)?;
         let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
+        let keep = config.audit.keep.as_millis();
+        let (tap, index) = audit::index(store.clone(), clock.clone(), metrics.clone(), keep);
+        let audit = Audit::tapped(&config.audit, metrics.clone(), tap).map_err(failed)?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
         let idp =
             crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
-        let psa = crate::psa::open(&config.psa, clock.clone()).await.map_err(failed)?;
-        let admin = Admin {
-            store: store.clone(),
-            tenant: tenant.clone(),
-            configured_issuers: configured_issuers(&config),
-            idp: idp.clone(),
-            keys: psa.keys.clone(),
-            directory: psa.directory.clone(),
-            clock: clock.clone(),
-        };
-        apply(&admin, &config).await?;
-        let roster =
-            Roster::open(store.clone(), &tenant, config.policy.default_max_effect).await.map_err(failed)?;
-        let credentials = Credentials::new(
-            psa.keys.clone(),
-            config.psa.key_ttl.0,
-            clock.clone(),
-            metrics.clone(),
-            Some(roster.clone() as Arc<dyn Standing>),
-        );
-        let catalogue = Catalogue::open(CatalogueParts {
-            rules: config.catalog.clone(),
-            psa: psa.psa.clone(),
-            key: psa.catalog_credential,
-            credentials: credentials.clone(),
-            shelf: Some(Arc::new(StoreShelf { store: store.clone(), tenant: tenant.clone() })),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-        })
-        .await;
-        let authenticator = Authenticator::new(idp, roster.clone(), clock.clone(), metrics.clone());
-        let parts = DeskParts {
-            tenant,
-            catalogue: catalogue.clone(),
-            tools: ToolTable::new(tools).map_err(AppError)?,
-            instructions: INSTRUCTIONS,
-            credentials: credentials.clone(),
-            psa: psa.psa.clone(),
-            audit: audit.clone(),
-            metrics: metrics.clone(),
-            clock,
-            extra: beyond(),
-        };
-        let Terms { doorway, desk, sse } = terms(&config, &sockets.door.addresses());
-        let gate = Arc::new(Gate::new(Desk::new(parts, desk), authenticator, doorway, sse));
-        Ok(Self {
+        let mut config = config;
+        share_sessions(&mut config, &store).await?;
+        let shared = Arc::new(Shared {
+            bound: sockets.door.addresses(),
+            pulse: Pulse::open(store.clone()).await.map_err(failed)?,
+            record: Record::new(store.clone(), Some(audit.clone()), clock.clone()),
+            neighbours: Neighbours::new(store.clone(), clock.clone()),
             config: Arc::new(ArcSwap::from_pointee(config)),
-            gate,
-            metrics,
-            admin,
-            roster,
-            credentials,
-            catalogue,
-            psa: psa.psa,
-            audit,
             store,
+            idp,
+            audit,
+            metrics,
+            clock,
+            tools,
+        });
+        let row = shared.store.tenant(&tenant).await.map_err(failed)?;
+        let row = row.ok_or_else(|| AppError(format!("there is no tenant `{tenant}`")))?;
+        let main = shared.build(&row).await?;
+        apply(&main.admin, &shared.config.load()).await?;
+        main.roster.reread().await.map_err(failed)?;
+        Ok(Self {
+            front: Arc::new(Front::new(main.gate.clone())),
+            admins: Arc::new(Admins::new(main.admin.clone())),
+            shared,
+            main,
+            index,
             sockets,
             source: None,
             notify: Arc::default(),
         })
     }
 
-    /// What the listeners serve.
+    /// What the listeners serve to the main tenant.
     pub fn gate(&self) -> Arc<Gate> {
-        self.gate.clone()
+        self.main.gate.clone()
+    }
+
+    /// The administrator's verbs.
+    pub fn admins(&self) -> Arc<Admins> {
+        self.admins.clone()
     }
 
     /// Where MCP is served.
@@ -282,9 +278,14 @@ impl App {
         self.sockets.ops.local_addr().map_err(failed)
     }
 
+    /// Where administrators connect.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.admin.addresses()
+    }
+
     /// Fetches the catalogue once, so that the first call finds it.
     pub async fn warm(&self) -> Result<(), AppError> {
-        self.catalogue.refresh().await.map_err(AppError)
+        self.main.catalogue.refresh().await.map_err(AppError)
     }
 
     /// While it runs, changes of `source` are taken into use as far as a running server can.
@@ -304,37 +305,34 @@ impl App {
     /// Serves until `stop` ends or an operator has it drain: see [`leave`]. After both, keys are
     /// revoked and the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
-        let config = self.config.load_full();
-        let (bound, notify) = (self.mcp_addresses(), self.notify);
+        let Self { shared, mut main, front, admins, index, sockets, source, notify } = self;
+        let config = shared.config.load_full();
+        let web = admin_web::router(&config.admin, &sockets.admin.addresses(), admins.clone());
+        let tenants = Arc::new(Tenants::new(shared.clone(), front.clone(), admins));
         let mut background = JoinSet::new();
-        background.spawn(self.roster.clone().follow());
-        background.spawn(self.gate.clone().follow(self.roster.clone()));
-        background.spawn(self.roster.clone().close_keys(self.credentials.clone()));
-        background.spawn(self.credentials.clone().sweep(SWEEP));
-        background.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));
+        background.spawn(shared.pulse.clone().follow());
+        background.spawn(shared.neighbours.clone().follow());
+        main.start(&shared);
+        let indexed = tokio::spawn(index.follow());
         let through = Through::open(&config.passthrough, web_server(&config)?)
             .map_err(|message| AppError(format!("passthrough: {message}")))?;
-        let mut door =
-            self.sockets.door.serve(&config.server, self.gate.clone(), through).map_err(AppError)?;
-        self.sockets.ops.set_nonblocking(true).map_err(failed)?;
-        let listener = tokio::net::TcpListener::from_std(self.sockets.ops).map_err(failed)?;
+        let mut door = sockets.door.serve(&config.server, front.clone(), through).map_err(AppError)?;
+        let admin = Arc::new(sockets.admin.serve(&config.admin, web).map_err(AppError)?);
+        background.spawn(tenants.clone().follow(shared.pulse.clone(), door.tuning()));
+        sockets.ops.set_nonblocking(true).map_err(failed)?;
+        let listener = tokio::net::TcpListener::from_std(sockets.ops).map_err(failed)?;
         let drain = door.drain();
-        let ops = Ops::new(self.gate.clone(), drain.clone());
+        let ops = Ops::new(front.clone(), drain.clone());
         let (stop_ops, stopping) = tokio::sync::watch::channel(false);
         let serving_ops = tokio::spawn(ops.serve(listener, stopping));
 
-        if let Some(source) = self.source {
+        if let Some(source) = source {
             let reload = Reload {
                 source,
-                current: self.config.clone(),
-                bound,
-                admin: self.admin,
-                gate: self.gate.clone(),
-                roster: self.roster,
-                catalogue: self.catalogue,
-                psa: self.psa,
+                main: main.rooms(),
+                tenants: tenants.clone(),
                 tuning: door.tuning(),
-                metrics: self.metrics,
+                admin: admin.clone(),
                 notify: notify.clone(),
             };
             background.spawn(reload.follow());
@@ -345,25 +343,30 @@ impl App {
 
         let stopped = async {
             stop.await;
-            let server = self.config.load().server.clone();
+            let server = shared.config.load().server.clone();
             notify.stopping(server.drain_delay.0 + server.grace.0 + CLOSING);
             drain.begin();
         };
-        let ((), deadline) = tokio::join!(stopped, leave(&mut door, &self.config));
+        let ((), deadline) = tokio::join!(stopped, leave(&mut door, &shared.config));
         tracing::info!("stopping");
         if drain.left() > 0 {
             tracing::warn!(left = drain.left(), "requests in flight are cut");
-            self.gate.cut();
+            front.cut();
         }
-        let revoked =
-            tokio::time::timeout_at(deadline.max(Instant::now() + REVOKING), self.credentials.shutdown());
-        let (revoked, _) = tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()));
+        let revoking = async { tokio::join!(main.credentials.shutdown(), tenants.close()) };
+        let revoked = tokio::time::timeout_at(deadline.max(Instant::now() + REVOKING), revoking);
+        let (revoked, _, ()) =
+            tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()), admin.close());
         if revoked.is_err() {
             tracing::warn!("the keys could not be revoked in time; they end by themselves");
         }
         background.shutdown().await;
-        self.audit.close().await;
-        self.store.close().await;
+        main.stop().await;
+        shared.audit.close().await;
+        if tokio::time::timeout(INDEXING, indexed).await.is_err() {
+            tracing::warn!("not all events could be copied to the store; they are on record");
+        }
+        shared.store.close().await;
         let _ = stop_ops.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(1), serving_ops).await;
         tracing::info!("stopped");

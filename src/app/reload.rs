@@ -2,7 +2,6 @@
 //! on SIGHUP, and when its file or one that it names has changed. A bad one is refused as a whole.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,13 +9,13 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::watch::Watch;
-use super::{AppError, Notify, SERVING, apply, failed, terms, ways};
+use super::tenants::Tenants;
+use super::wing::Rooms;
+use super::{AppError, Notify, SERVING, apply, failed, ways};
 use crate::config::{self, Config, LogConfig, Problems};
+use crate::edge::admin::AdminListening;
 use crate::edge::{ServerConfig, Tuning};
-use crate::gate::admin::Admin;
-use crate::gate::{Catalogue, Gate, Roster, SseConfig};
-use crate::metrics::Metrics;
-use crate::psa::Psa;
+use crate::gate::SseConfig;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
 const LIVE: [&str; 9] =
@@ -62,23 +61,19 @@ impl Source {
 /// What a new configuration reaches.
 pub(super) struct Reload {
     pub source: Source,
-    /// What is in use.
-    pub current: Arc<ArcSwap<Config>>,
-    pub bound: Vec<SocketAddr>,
-    pub admin: Admin,
-    pub gate: Arc<Gate>,
-    pub roster: Arc<Roster>,
-    pub catalogue: Arc<Catalogue>,
-    pub psa: Arc<dyn Psa>,
+    /// The main tenant's rooms.
+    pub main: Rooms,
+    /// Those of all others, and the configuration in use.
+    pub tenants: Arc<Tenants>,
     pub tuning: Tuning,
-    pub metrics: Arc<Metrics>,
+    pub admin: Arc<AdminListening>,
     pub notify: Arc<Notify>,
 }
 
 impl Reload {
     /// Follows the source; ends only with its task.
     pub async fn follow(mut self) {
-        let started = self.current.load_full();
+        let started = self.current().load_full();
         let mut watch = Watch::new(self.files(&started));
         loop {
             tokio::select! {
@@ -87,7 +82,7 @@ impl Reload {
             }
             self.notify.reloading();
             let done = self.again(&started).await;
-            self.metrics.reloaded(done.is_ok());
+            self.tenants.shared.metrics.reloaded(done.is_ok());
             let mut status = SERVING;
             if let Err(AppError(error)) = done {
                 tracing::error!("the new configuration is refused, the old one stays in use: {error}");
@@ -98,9 +93,14 @@ impl Reload {
         }
     }
 
+    /// What is in use.
+    fn current(&self) -> &ArcSwap<Config> {
+        &self.tenants.shared.config
+    }
+
     /// Those that were named at the start are in use even where they are named no longer.
     fn files(&self, started: &Config) -> Vec<PathBuf> {
-        let named = started.files().into_iter().chain(self.current.load().files());
+        let named = started.files().into_iter().chain(self.current().load().files());
         let all: BTreeSet<_> = self.source.file.iter().cloned().chain(named).collect();
         all.into_iter().collect()
     }
@@ -109,18 +109,23 @@ impl Reload {
     /// like by now, what was renewed must be in use before the old one runs out.
     fn renew(&self) -> Result<(), AppError> {
         let ours = self.tuning.reload_certificates().map_err(failed);
-        if matches!(ours, Ok(true)) {
+        let admin = self.admin.reload_certificates().map_err(failed);
+        if matches!(ours, Ok(true)) || matches!(admin, Ok(true)) {
             tracing::info!("new certificates are in use");
         }
-        let psa = self.psa.reload().map_err(failed);
-        let idp = self.admin.idp.reload().map_err(failed);
-        ours.map(drop).and(psa).and(idp)
+        let psa = self.main.psa.reload().map_err(failed);
+        let idp = self.main.admin.idp.reload().map_err(failed);
+        ours.and(admin).map(drop).and(psa).and(idp)
     }
 
     /// All or nothing; what a running server cannot take over is named.
     async fn again(&self, started: &Config) -> Result<(), AppError> {
         let renewed = self.renew();
         let mut new = self.source.load().map_err(failed)?;
+        // The store may have had one where the file has none.
+        if new.sessions.key.is_none() {
+            new.sessions.key.clone_from(&started.sessions.key);
+        }
         renewed?;
         let mut fixed = started.changes(&new);
         fixed.retain(|key| !is_live(key));
@@ -142,30 +147,31 @@ impl Reload {
             aliases: started.sse.aliases.clone(),
             ..new.sse
         };
-        let current = self.current.load_full();
+        let current = self.current().load_full();
         let live: Vec<_> = current.changes(&new).into_iter().filter(|key| is_live(key)).collect();
         if live.is_empty() {
             return Ok(());
         }
         let offers = |error| AppError(format!("catalog: {error}"));
-        self.catalogue.adopt(new.catalog.clone()).await.map_err(offers)?;
+        self.main.catalogue.adopt(new.catalog.clone()).await.map_err(offers)?;
         if let Err(error) = self.adopt(&new).await {
             // These were in use a moment ago, and offered something.
-            let _ = self.catalogue.adopt(current.catalog.clone()).await;
+            let _ = self.main.catalogue.adopt(current.catalog.clone()).await;
             // Where even this fails, the store cannot be read, and nobody is let in.
-            let _ = apply(&self.admin, &current).await;
+            let _ = apply(&self.main.admin, &current).await;
             return Err(error);
         }
         tracing::info!(keys = live.join(", "), "the new configuration is in use");
         (self.source.log)(&new.log);
-        self.current.store(Arc::new(new));
+        let new = Arc::new(new);
+        self.current().store(new.clone());
+        self.tenants.adopt(&new).await;
         Ok(())
     }
 
     async fn adopt(&self, new: &Config) -> Result<(), AppError> {
-        apply(&self.admin, new).await?;
-        self.roster.adopt(new.policy.default_max_effect).await.map_err(failed)?;
-        self.gate.adopt(terms(new, &self.bound));
+        apply(&self.main.admin, new).await?;
+        self.main.adopt(&self.tenants.shared, new).await;
         self.tuning.adopt(&new.server);
         Ok(())
     }

@@ -17,6 +17,8 @@ use sha2::{Digest, Sha256};
 use super::redact::{redact, redact_target, redact_text};
 use crate::clock::{Millis, rfc3339};
 use crate::metrics::OUTCOMES;
+#[cfg(feature = "server")]
+use crate::store::EventRow;
 use crate::units::hex;
 
 /// Bytes of redacted argument JSON that a record shows; more becomes a size and a hash.
@@ -42,6 +44,10 @@ pub struct CallerFacts<'a> {
     pub issuer: &'a str,
     pub subject: &'a str,
     pub token_id: Option<&'a str>,
+    /// The person on whose behalf the token was obtained, by name.
+    pub person: Option<&'a str>,
+    /// The OAuth client that obtained it.
+    pub oauth_client: Option<&'a str>,
 }
 
 /// What was decided about the request.
@@ -88,6 +94,10 @@ struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oauth_client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_version: Option<String>,
@@ -125,6 +135,36 @@ struct Fields {
     outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<Arc<Arguments>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<Box<Change>>,
+}
+
+/// What an administrator changed.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeFacts<'a> {
+    pub actor: &'a str,
+    pub actor_kind: &'static str,
+    pub actor_id: Option<&'a str>,
+    /// What, and what was done to it, such as `agent.disable`.
+    pub action: &'static str,
+    /// Its id.
+    pub target: &'a str,
+    /// The id and name of the agent that it is about.
+    pub agent: Option<(&'a str, &'a str)>,
+    pub before: Option<&'a Value>,
+    pub after: Option<&'a Value>,
+}
+
+#[derive(Clone, Serialize)]
+struct Change {
+    actor: String,
+    actor_kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor_id: Option<String>,
+    action: &'static str,
+    target: String,
+    before: Option<Value>,
+    after: Option<Value>,
 }
 
 impl EventBuilder {
@@ -140,6 +180,8 @@ impl EventBuilder {
             issuer: None,
             subject: None,
             token_id: None,
+            person: None,
+            oauth_client: None,
             client_name: None,
             client_version: None,
             client_address: None,
@@ -159,15 +201,18 @@ impl EventBuilder {
             phases: Phases::default(),
             outcome: None,
             arguments: None,
+            change: None,
         }))
     }
 
-    /// Fields `tenant agent_id agent issuer subject token_id`.
+    /// Fields `tenant agent_id agent issuer subject token_id person oauth_client`.
     pub fn caller(&mut self, caller: CallerFacts<'_>) {
         self.0.tenant = Some(bounded(caller.tenant, MAX_TEXT));
         self.0.agent_id = Some(bounded(caller.agent_id, MAX_TEXT));
         self.0.agent = Some(bounded(caller.agent, MAX_TEXT));
         self.token(caller.issuer, Some(caller.subject), caller.token_id);
+        self.0.person = caller.person.map(|person| bounded(person, MAX_TEXT));
+        self.0.oauth_client = caller.oauth_client.map(|client| bounded(client, MAX_TEXT));
     }
 
     /// Fields `issuer subject token_id` of a caller that is known no better, such as an unbound one.
@@ -267,6 +312,24 @@ impl EventBuilder {
         self.0.arguments = Some(Arc::new(Arguments::new(arguments)));
     }
 
+    /// Field `change`; the agent that it is about goes into `agent_id agent`.
+    pub fn change(&mut self, facts: ChangeFacts<'_>) {
+        if let Some((id, name)) = facts.agent {
+            self.0.agent_id = Some(bounded(id, MAX_TEXT));
+            self.0.agent = Some(bounded(name, MAX_TEXT));
+        }
+        self.0.decision = Some("allow");
+        self.0.change = Some(Box::new(Change {
+            actor: clean(facts.actor, MAX_CLIENT_TEXT),
+            actor_kind: facts.actor_kind,
+            actor_id: facts.actor_id.map(|id| bounded(id, MAX_TEXT)),
+            action: facts.action,
+            target: bounded(facts.target, MAX_TEXT),
+            before: facts.before.map(redact),
+            after: facts.after.map(redact),
+        }));
+    }
+
     /// What is known before the effect, as a record of its own (`record` is `intent`).
     pub fn intent(&self) -> Event {
         let mut fields = self.0.clone();
@@ -286,6 +349,41 @@ impl Event {
     /// True for a record written before the effect.
     pub fn is_intent(&self) -> bool {
         self.0.record == "intent"
+    }
+
+    /// The row by which it is found again: of a finished record about an agent, or of a change. `line` is the record
+    /// as it was written.
+    #[cfg(feature = "server")]
+    pub(super) fn row(&self, line: &[u8]) -> Option<EventRow> {
+        let fields = &self.0;
+        if self.is_intent() || (fields.agent_id.is_none() && fields.change.is_none()) {
+            return None;
+        }
+        let kind = match (&fields.change, fields.decision) {
+            (Some(_), _) => "change",
+            (None, Some("refuse")) => "refusal",
+            (None, _) => "call",
+        };
+        Some(EventRow {
+            id: fields.request_id.clone(),
+            tenant_id: fields.tenant.clone().unwrap_or_default(),
+            agent_id: fields.agent_id.clone(),
+            at: fields.time,
+            kind: kind.to_owned(),
+            tool: fields.tool.clone(),
+            entry_id: fields.entry_id.clone(),
+            decision: fields.decision.map(str::to_owned),
+            outcome: fields.outcome.map(str::to_owned),
+            status: fields.upstream_status.map(i64::from),
+            request_id: Some(fields.request_id.clone()),
+            body: std::str::from_utf8(line).ok()?.trim_end().to_owned(),
+        })
+    }
+
+    /// The row of a record that is written nowhere else.
+    #[cfg(feature = "server")]
+    pub fn own_row(&self) -> Option<EventRow> {
+        self.row(&serde_json::to_vec(self).ok()?)
     }
 
     /// Appends the record to `out` as one line of JSON with its newline.

@@ -6,14 +6,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::Size;
+use crate::units::{Size, Span};
 
 mod event;
+#[cfg(feature = "server")]
+mod index;
 mod pipeline;
 mod redact;
 mod sink;
 
-pub use event::{CallerFacts, Event, EventBuilder, Phase, Verdict};
+#[cfg(feature = "server")]
+pub use index::{Index, Tap, index};
+
+pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
 pub use pipeline::Audit;
 pub use redact::{REDACTED, redact, redact_target, redact_text};
 
@@ -31,6 +36,8 @@ pub struct AuditConfig {
     pub rotate_keep: u32,
     /// Records that may wait to be written before new requests are turned away.
     pub queue: usize,
+    /// How long the copy in Sidegate's own tables is kept, by which the admin listener answers.
+    pub keep: Span,
 }
 
 impl Default for AuditConfig {
@@ -41,6 +48,7 @@ impl Default for AuditConfig {
             rotate_size: Size(64 << 20),
             rotate_keep: 10,
             queue: 10_000,
+            keep: Span::seconds(30 * 86_400),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 
 mod writer;
 
-use writer::Writer;
+use writer::{Copy, Writer};
 
 /// How long records may wait for company before they are written together: waking the writer for each
 /// one costs more than writing it. Durable records do not wait.
@@ -78,7 +78,21 @@ impl Audit {
     /// # Errors
     /// [`AuditError::UnknownSink`], or [`AuditError::Open`] with the key and the remedy.
     pub fn open(config: &AuditConfig, metrics: Arc<Metrics>) -> Result<Audit, AuditError> {
-        Self::start(sink::open(config)?, config.queue, metrics, PATIENCE)
+        Self::start(sink::open(config)?, config.queue, metrics, PATIENCE, None)
+    }
+
+    /// The same, and `tap` gets a copy of each record.
+    ///
+    /// # Errors
+    /// As [`Audit::open`].
+    #[cfg(feature = "server")]
+    pub fn tapped(
+        config: &AuditConfig,
+        metrics: Arc<Metrics>,
+        tap: super::Tap,
+    ) -> Result<Audit, AuditError> {
+        let copy: Copy = Box::new(move |event, line| tap.copy(event, line));
+        Self::start(sink::open(config)?, config.queue, metrics, PATIENCE, Some(copy))
     }
 
     /// No record at all, for who has nobody to answer to.
@@ -86,7 +100,7 @@ impl Audit {
     /// # Errors
     /// [`AuditError::Open`] where no thread can be started.
     pub fn off(metrics: Arc<Metrics>) -> Result<Audit, AuditError> {
-        Self::start(Box::new(sink::Nowhere), AuditConfig::default().queue, metrics, PATIENCE)
+        Self::start(Box::new(sink::Nowhere), AuditConfig::default().queue, metrics, PATIENCE, None)
     }
 
     fn start(
@@ -94,10 +108,11 @@ impl Audit {
         queue: usize,
         metrics: Arc<Metrics>,
         patience: Duration,
+        copy: Option<Copy>,
     ) -> Result<Audit, AuditError> {
         let depth = Arc::new(Depth { count: AtomicUsize::new(0), metrics, oldest: Mutex::default() });
         depth.metrics.audit_queue_max.set(i64::try_from(queue).unwrap_or(i64::MAX));
-        let writer = Writer::new(sink, Arc::clone(&depth));
+        let writer = Writer::new(sink, Arc::clone(&depth), copy);
         let shared = Arc::new(Shared { line: Mutex::default(), wake: Condvar::new(), depth, queue });
         let (running, stopped) = watch::channel(());
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn({
@@ -236,6 +251,7 @@ impl Shared {
                     writer.take(line.items.drain(..));
                     writer.write(true);
                     writer.report_lost();
+                    writer.alone();
                     line.retired = Some(writer);
                     return;
                 }

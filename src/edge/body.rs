@@ -126,6 +126,11 @@ pub async fn write(
         // Nobody waits for the answer to a request that was cancelled, and HTTP wants one.
         Outgoing::Accepted | Outgoing::Silent => respond(session, 202, &headers, Bytes::new()).await,
         Outgoing::Ended => respond(session, 204, &headers, Bytes::new()).await,
+        Outgoing::Document { etag, body } => {
+            headers.extend([("etag", etag.as_str()), ("cache-control", "private, no-cache")]);
+            let status = if body.is_some() { 200 } else { 304 };
+            respond(session, status, &headers, Bytes::from(body.unwrap_or_default())).await
+        }
         Outgoing::Refused(refusal) => refuse(session, &refusal, reader).await,
     }
 }
@@ -200,7 +205,8 @@ pub async fn respond(
     body: Bytes,
 ) -> Written {
     let mut head = head(status, headers)?;
-    if status != 204 {
+    // RFC 9110 section 8.6: that of a 304 would be the document's.
+    if status != 204 && status != 304 {
         head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
     }
     if !body.is_empty() {

@@ -24,11 +24,11 @@ use super::header::HeaderBounds;
 use super::in_flight::InFlight;
 use super::proxy::{Bounds, Live, Proxy};
 use super::pulse::Patience;
-use super::route::Routes;
 use super::tls::TlsError;
 use super::unix::UnixSocket;
+use super::wings::Wings;
 use super::{ServerConfig, Through};
-use crate::gate::Gate;
+use crate::gate::Front;
 use crate::metrics::Metrics;
 
 /// What a client may send ahead in one HTTP/2 stream: a body takes a round trip for each of these.
@@ -58,16 +58,16 @@ pub struct Tuning {
     limits: Arc<ArcSwap<Limits>>,
     identity: Option<Arc<Identity>>,
     through: Option<Arc<Through>>,
-    gate: Arc<Gate>,
+    front: Arc<Front>,
 }
 
 impl Tuning {
     /// From the next request and the next connection on, the bounds of `config` hold, and the
     /// paths that the gate says.
     pub fn adopt(&self, config: &ServerConfig) {
-        self.live.store(Arc::new(live(config, &self.gate, self.through.is_some())));
+        self.live.store(Arc::new(live(config, &self.front, self.through.is_some())));
         self.limits.store(Arc::new(limits(config)));
-        show_bounds(config, self.gate.counts());
+        show_bounds(config, self.front.counts());
     }
 
     /// Reads the certificates again, ours and those for the way through; handshakes from now on have
@@ -89,12 +89,9 @@ fn show_bounds(config: &ServerConfig, metrics: &Metrics) {
     metrics.connections_max.set(shown(config.max_connections));
 }
 
-fn live(config: &ServerConfig, gate: &Gate, through: bool) -> Live {
-    let doorway = gate.doorway();
-    let (endpoints, metadata) = doorway.paths();
-    let inserted = if config.trusted_proxies.is_empty() { Vec::new() } else { doorway.inserted() };
+fn live(config: &ServerConfig, front: &Front, through: bool) -> Live {
     Live {
-        routes: Routes::new(endpoints, metadata, inserted, through),
+        wings: Wings::of(front, !config.trusted_proxies.is_empty(), through),
         trusted: config.trusted_proxies.clone(),
         bounds: Bounds {
             header: HeaderBounds { bytes: config.max_header_bytes.0, fields: config.max_header_fields },
@@ -148,17 +145,17 @@ impl Door {
         self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
-    /// Serves `gate`, and `through` beside it; must be called on a tokio runtime.
+    /// Serves all gates of `front`, and `through` beside them; must be called on a tokio runtime.
     ///
     /// # Errors
     /// Certificates that cannot be used, in words. Nothing is served then.
     pub fn serve(
         self,
         config: &ServerConfig,
-        gate: Arc<Gate>,
+        front: Arc<Front>,
         through: Option<Through>,
     ) -> Result<Listening, String> {
-        let metrics = gate.counts().clone();
+        let metrics = front.counts().clone();
         show_bounds(config, &metrics);
         let identity = Identity::load(config, metrics.clone())
             .map_err(|error| format!("server.tls_cert_file: {error}"))?
@@ -168,13 +165,13 @@ impl Door {
         let passing = through.as_deref().map(Through::in_flight);
         let drain = Arc::new(Drain::new(passing.into_iter().chain([in_flight.clone()]).collect()));
         let tuning = Tuning {
-            live: Arc::new(ArcSwap::from_pointee(live(config, &gate, through.is_some()))),
+            live: Arc::new(ArcSwap::from_pointee(live(config, &front, through.is_some()))),
             limits: Arc::new(ArcSwap::from_pointee(limits(config))),
             identity: identity.clone(),
             through: through.clone(),
-            gate: gate.clone(),
+            front,
         };
-        let proxy = Proxy { gate, live: tuning.live.clone(), in_flight, drain: drain.clone(), through };
+        let proxy = Proxy { live: tuning.live.clone(), in_flight, drain: drain.clone(), through };
         let mut app = http_proxy(&Arc::new(ServerConf::default()), proxy);
         let mut http2 = default_h2_options();
         http2.initial_connection_window_size(CONNECTION_WINDOW).initial_window_size(STREAM_WINDOW);

@@ -28,6 +28,8 @@ mod header;
 #[cfg(feature = "server")]
 mod in_flight;
 #[cfg(feature = "server")]
+mod incoming;
+#[cfg(feature = "server")]
 mod line;
 #[cfg(feature = "server")]
 mod listen;
@@ -49,6 +51,8 @@ mod through;
 pub mod tls;
 #[cfg(feature = "server")]
 mod unix;
+#[cfg(feature = "server")]
+mod wings;
 
 #[cfg(feature = "server")]
 pub use {

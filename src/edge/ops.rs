@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::drain::{Drain, Phase};
-use crate::gate::Gate;
+use crate::gate::Front;
 
 /// How long `/drained` waits for a drain that nobody has begun.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const WAITERS: usize = 16;
 /// What the probes look at.
 #[derive(Clone)]
 pub struct Ops {
-    gate: Arc<Gate>,
+    front: Arc<Front>,
     drain: Arc<Drain>,
     waiters: Arc<Semaphore>,
 }
@@ -37,9 +37,9 @@ fn say(status: StatusCode, words: impl std::fmt::Display) -> Said {
 }
 
 impl Ops {
-    /// Probes of `gate`, ready as soon as it is and until `drain` begins.
-    pub fn new(gate: Arc<Gate>, drain: Arc<Drain>) -> Self {
-        Self { gate, drain, waiters: Arc::new(Semaphore::new(WAITERS)) }
+    /// Probes of all gates, ready as soon as the main one is and until `drain` begins.
+    pub fn new(front: Arc<Front>, drain: Arc<Drain>) -> Self {
+        Self { front, drain, waiters: Arc::new(Semaphore::new(WAITERS)) }
     }
 
     fn is_draining(&self) -> bool {
@@ -47,7 +47,7 @@ impl Ops {
     }
 
     fn not_ready(&self) -> Option<&'static str> {
-        if self.is_draining() { Some("shutting down") } else { self.gate.not_ready() }
+        if self.is_draining() { Some("shutting down") } else { self.front.not_ready() }
     }
 
     /// Serves until `stop` says so.
@@ -75,8 +75,8 @@ async fn readyz(State(ops): State<Ops>) -> Said {
 }
 
 async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
-    ops.gate.counts().draining.set(i64::from(ops.is_draining()));
-    let text = ops.gate.metrics(ops.not_ready().is_none());
+    ops.front.counts().draining.set(i64::from(ops.is_draining()));
+    let text = ops.front.metrics(ops.not_ready().is_none());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

@@ -16,14 +16,16 @@ use pingora::{Error, ErrorSource, ErrorType};
 use tokio_util::sync::CancellationToken;
 
 use super::drain::Drain;
-use super::forwarded::{self, Peer, Place, TrustedProxy};
+use super::forwarded::{Place, TrustedProxy};
 use super::header::{self, HeaderBounds};
 use super::in_flight::{Entered, InFlight};
+use super::incoming::{head, place};
 use super::line::{Busy, Connection};
-use super::route::{Route, Routes};
+use super::route::Route;
 use super::through::{self, Failure, Forwarding, Passage, Through, has_body, is_interim};
+use super::wings::{Wing, Wings};
 use super::{body, line, rest};
-use crate::gate::{Approach, Bearer, Endpoint, Gate, Head, Kind, Method, Outgoing, Refusal, Wire};
+use crate::gate::{Approach, Endpoint, Head, Kind, Method, Outgoing, Refusal, Wire};
 
 /// What web pages may send to the MCP endpoint.
 const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, \
@@ -44,14 +46,13 @@ pub struct Bounds {
 
 /// What may change while it is served.
 pub struct Live {
-    pub routes: Routes,
+    pub wings: Wings,
     pub trusted: Vec<TrustedProxy>,
     pub bounds: Bounds,
 }
 
 /// What pingora serves.
 pub struct Proxy {
-    pub gate: Arc<Gate>,
     pub live: Arc<ArcSwap<Live>>,
     pub in_flight: Arc<InFlight>,
     pub drain: Arc<Drain>,
@@ -60,21 +61,31 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    async fn mcp(&self, session: &mut Session, live: &Live, endpoint: Endpoint) -> pingora::Result<()> {
-        let head = head(session, place(session, live), endpoint);
-        if session.req_header().method == http::Method::OPTIONS {
-            return self.preflight(session, &head).await;
+    async fn mcp(
+        &self,
+        session: &mut Session,
+        live: &Live,
+        wing: &Wing,
+        endpoint: Endpoint,
+    ) -> pingora::Result<()> {
+        let gate = &wing.gate;
+        if !gate.is_open() {
+            return nothing(session).await;
         }
-        let reader = self.gate.reader(&head).map(str::to_owned);
+        let head = head(session, place(session, &live.trusted), endpoint);
+        if session.req_header().method == http::Method::OPTIONS {
+            return preflight(session, wing, &head).await;
+        }
+        let reader = gate.reader(&head).map(str::to_owned);
         let entered = match self.in_time(self.in_flight.enter(live.bounds.max_in_flight)) {
             Ok(entered) => entered,
             Err(refusal) => {
-                let refusal = self.gate.turned_away(refusal);
+                let refusal = gate.turned_away(refusal);
                 return body::refuse(session, &refusal, reader.as_deref()).await;
             }
         };
         let entered = Arc::new(entered);
-        let outgoing = self.work(session, live, head, entered.clone()).await;
+        let outgoing = self.work(session, live, wing, head, entered.clone()).await;
         if self.drain.refuses() {
             session.set_keepalive(None);
         }
@@ -95,109 +106,120 @@ impl Proxy {
         if self.drain.refuses() { Err(Refusal::Draining) } else { Ok(entered) }
     }
 
-    async fn work(&self, session: &mut Session, live: &Live, head: Head, entered: Arc<Entered>) -> Outgoing {
-        let admitted = match self.gate.admit(head).await {
+    async fn work(
+        &self,
+        session: &mut Session,
+        live: &Live,
+        wing: &Wing,
+        head: Head,
+        entered: Arc<Entered>,
+    ) -> Outgoing {
+        let admitted = match wing.gate.admit(head).await {
             Ok(admitted) => admitted,
             Err(refusal) => return Outgoing::Refused(refusal),
         };
         if admitted.method() != Method::Post {
-            return self.answer(session, admitted, Bytes::new(), entered).await;
+            return answer(session, wing, admitted, Bytes::new(), entered).await;
         }
         let read = body::read(session, live.bounds.max_body, live.bounds.body_timeout).await;
         match read {
-            Ok(bytes) => self.answer(session, admitted, bytes, entered).await,
+            Ok(bytes) => answer(session, wing, admitted, bytes, entered).await,
             Err(refusal) => Outgoing::Refused(admitted.refuse(refusal)),
         }
     }
 
-    /// Tells web pages of allowed origins what they may send (Fetch Standard, CORS-preflight). Bears no
-    /// token and leaves no record.
-    async fn preflight(&self, session: &mut Session, head: &Head) -> pingora::Result<()> {
-        if let Err(refusal) = self.gate.check(head) {
-            return body::refuse(session, &refusal, None).await;
-        }
-        let mut headers = body::readable_by(head.origin.as_deref());
-        if !headers.is_empty() {
-            headers.extend([
-                ("access-control-allow-methods", "POST, GET, DELETE"),
-                ("access-control-allow-headers", MCP_HEADERS),
-                ("access-control-max-age", PREFLIGHT_AGE),
-            ]);
-        }
-        headers.push(("allow", body::METHODS));
-        body::respond(session, 204, &headers, Bytes::new()).await
-    }
-
     /// Refuses a request, whatever it is for.
-    async fn turn_away(&self, session: &mut Session, live: &Live, refusal: Refusal) -> pingora::Result<()> {
-        let refusal = self.gate.turned_away(refusal);
-        let head = head(session, place(session, live), MAIN);
-        body::refuse(session, &refusal, self.gate.reader(&head)).await
+    async fn turn_away(session: &mut Session, live: &Live, refusal: Refusal) -> pingora::Result<()> {
+        let gate = &live.wings.main().gate;
+        let refusal = gate.turned_away(refusal);
+        let head = head(session, place(session, &live.trusted), MAIN);
+        body::refuse(session, &refusal, gate.reader(&head)).await
     }
+}
 
-    /// Runs the call to its end whatever happens; a client that leaves only trips the token,
-    /// and the revision decides whether that cancels.
-    async fn answer(
-        &self,
-        session: &mut Session,
-        admitted: crate::gate::Admission,
-        body: Bytes,
-        hold: Arc<Entered>,
-    ) -> Outgoing {
-        let cancel = CancellationToken::new();
-        let work = self.gate.answer(admitted, &body, Wire { gone: cancel.clone(), hold });
-        tokio::pin!(work);
-        let left = tokio::select! {
-            biased;
-            outgoing = &mut work => return outgoing,
-            left = session.as_downstream_mut().read_body_or_idle(true) => left,
-        };
-        match left {
-            // A pipelined request: the client is there and merely early. The connection ends after this answer.
-            Err(error) if *error.etype() == ErrorType::ConnectError => session.set_keepalive(None),
-            _ => cancel.cancel(),
-        }
-        work.await
+/// Tells web pages of allowed origins what they may send (Fetch Standard, CORS-preflight). Bears no
+/// token and leaves no record.
+async fn preflight(session: &mut Session, wing: &Wing, head: &Head) -> pingora::Result<()> {
+    if let Err(refusal) = wing.gate.check(head) {
+        return body::refuse(session, &refusal, None).await;
     }
+    let mut headers = body::readable_by(head.origin.as_deref());
+    if !headers.is_empty() {
+        headers.extend([
+            ("access-control-allow-methods", "POST, GET, DELETE"),
+            ("access-control-allow-headers", MCP_HEADERS),
+            ("access-control-max-age", PREFLIGHT_AGE),
+        ]);
+    }
+    headers.push(("allow", body::METHODS));
+    body::respond(session, 204, &headers, Bytes::new()).await
+}
 
-    async fn metadata(&self, session: &mut Session, live: &Live, resource: usize) -> pingora::Result<()> {
-        const ANY_ORIGIN: [(&str, &str); 1] = [("access-control-allow-origin", "*")];
-        let method = session.req_header().method.clone();
-        if method == http::Method::OPTIONS {
-            let headers = [
-                ANY_ORIGIN[0],
-                ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
-                ("access-control-allow-headers", "*"),
-                ("access-control-max-age", PREFLIGHT_AGE),
-            ];
-            return body::respond(session, 204, &headers, Bytes::new()).await;
-        }
-        if method != http::Method::GET && method != http::Method::HEAD {
-            let headers = [ANY_ORIGIN[0], ("allow", "GET, HEAD, OPTIONS")];
-            return body::respond(session, 405, &headers, Bytes::new()).await;
-        }
-        let mut place = place(session, live);
-        if let Some((prefix, _)) = live.routes.inserted(session.req_header().uri.path())
-            && !place.take_inserted(prefix)
-        {
-            return nothing(session).await;
-        }
-        let Place { scheme, host, prefix, .. } = &place;
-        let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource };
-        match self.gate.metadata(approach).await {
-            Ok(document) => body::respond(session, 200, &ANY_ORIGIN, Bytes::from(document)).await,
-            Err(refusal) => body::refuse(session, &refusal, Some("*")).await,
-        }
+/// Runs the call to its end whatever happens; a client that leaves only trips the token,
+/// and the revision decides whether that cancels.
+async fn answer(
+    session: &mut Session,
+    wing: &Wing,
+    admitted: crate::gate::Admission,
+    body: Bytes,
+    hold: Arc<Entered>,
+) -> Outgoing {
+    let cancel = CancellationToken::new();
+    let work = wing.gate.answer(admitted, &body, Wire { gone: cancel.clone(), hold });
+    tokio::pin!(work);
+    let left = tokio::select! {
+        biased;
+        outgoing = &mut work => return outgoing,
+        left = session.as_downstream_mut().read_body_or_idle(true) => left,
+    };
+    match left {
+        // A pipelined request: the client is there and merely early. The connection ends after this answer.
+        Err(error) if *error.etype() == ErrorType::ConnectError => session.set_keepalive(None),
+        _ => cancel.cancel(),
+    }
+    work.await
+}
+
+async fn metadata(
+    session: &mut Session,
+    live: &Live,
+    wing: &Wing,
+    resource: usize,
+) -> pingora::Result<()> {
+    if !wing.gate.is_open() {
+        return nothing(session).await;
+    }
+    const ANY_ORIGIN: [(&str, &str); 1] = [("access-control-allow-origin", "*")];
+    let method = session.req_header().method.clone();
+    if method == http::Method::OPTIONS {
+        let headers = [
+            ANY_ORIGIN[0],
+            ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+            ("access-control-allow-headers", "*"),
+            ("access-control-max-age", PREFLIGHT_AGE),
+        ];
+        return body::respond(session, 204, &headers, Bytes::new()).await;
+    }
+    if method != http::Method::GET && method != http::Method::HEAD {
+        let headers = [ANY_ORIGIN[0], ("allow", "GET, HEAD, OPTIONS")];
+        return body::respond(session, 405, &headers, Bytes::new()).await;
+    }
+    let mut place = place(session, &live.trusted);
+    if let Some((prefix, _)) = wing.routes.inserted(session.req_header().uri.path())
+        && !place.take_inserted(prefix)
+    {
+        return nothing(session).await;
+    }
+    let Place { scheme, host, prefix, .. } = &place;
+    let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource };
+    match wing.gate.metadata(approach).await {
+        Ok(document) => body::respond(session, 200, &ANY_ORIGIN, Bytes::from(document)).await,
+        Err(refusal) => body::refuse(session, &refusal, Some("*")).await,
     }
 }
 
 /// Who is refused without being looked at is refused at the main endpoint.
 const MAIN: Endpoint = Endpoint { kind: Kind::Streamable, resource: 0 };
-
-/// The event stream that the query of a message's address names.
-fn stream(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("stream="))
-}
 
 /// What is kept of a request from its first phase to its last.
 #[derive(Default)]
@@ -210,31 +232,42 @@ pub struct Context {
 
 impl Proxy {
     /// Lets a request through to the PSA, or answers it.
-    async fn pass(&self, session: &mut Session, live: &Live) -> pingora::Result<Option<Passage>> {
+    async fn pass(
+        &self,
+        session: &mut Session,
+        live: &Live,
+        wing: &Wing,
+    ) -> pingora::Result<Option<Passage>> {
         if let Some(failure) = through::unfit(session.req_header()) {
-            self.keep_out(session, failure).await?;
+            keep_out(session, wing, failure).await?;
             return Ok(None);
         }
         let bodyless = session.is_body_empty();
-        match self.entered(session, live, bodyless).await {
+        match self.entered(session, live, wing, bodyless).await {
             Ok(passage) => {
                 session.as_downstream_mut().set_read_timeout(Some(passage.silence.client));
                 Ok(Some(passage))
             }
             Err(refusal) => {
-                self.gate.passed(None, true);
+                wing.gate.passed(None, true);
                 body::refuse(session, &refusal, None).await?;
                 Ok(None)
             }
         }
     }
 
-    async fn entered(&self, session: &Session, live: &Live, bodyless: bool) -> Result<Passage, Refusal> {
+    async fn entered(
+        &self,
+        session: &Session,
+        live: &Live,
+        wing: &Wing,
+        bodyless: bool,
+    ) -> Result<Passage, Refusal> {
         let request = session.req_header();
-        let place = place(session, live);
+        let place = place(session, &live.trusted);
         let Place { scheme, host, prefix, .. } = &place;
         let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource: 0 };
-        self.gate.pass(approach, &through::issuers(request)).await?;
+        wing.gate.pass(approach, &through::issuers(request)).await?;
         let forwarding = Forwarding {
             chain: place.chain().collect(),
             scheme: place.scheme,
@@ -243,12 +276,12 @@ impl Proxy {
         let through = self.through.as_ref();
         self.in_time(through.and_then(|through| through.enter(request, bodyless, forwarding)))
     }
+}
 
-    async fn keep_out(&self, session: &mut Session, failure: Failure) -> pingora::Result<()> {
-        self.gate.passed(None, true);
-        session.set_keepalive(None);
-        body::respond(session, failure.status, &[], Bytes::from(failure.body())).await
-    }
+async fn keep_out(session: &mut Session, wing: &Wing, failure: Failure) -> pingora::Result<()> {
+    wing.gate.passed(None, true);
+    session.set_keepalive(None);
+    body::respond(session, failure.status, &[], Bytes::from(failure.body())).await
 }
 
 #[async_trait]
@@ -270,21 +303,29 @@ impl ProxyHttp for Proxy {
         session.as_downstream_mut().set_total_drain_timeout(Some(body::DRAIN_TIME));
         let request = session.req_header();
         if let Err(refusal) = header::check(request, live.bounds.header) {
-            self.turn_away(session, &live, refusal).await?;
+            Self::turn_away(session, &live, refusal).await?;
             return Ok(true);
         }
         if self.drain.refuses() {
-            self.turn_away(session, &live, Refusal::Draining).await?;
+            Self::turn_away(session, &live, Refusal::Draining).await?;
             return Ok(true);
         }
-        match live.routes.of(request.uri.path(), request.raw_path()) {
-            Route::Mcp(endpoint) => self.mcp(session, &live, endpoint).await?,
-            Route::Metadata(resource) => self.metadata(session, &live, resource).await?,
-            Route::Through => {
-                context.passage = self.pass(session, &live).await?;
+        let wing = live.wings.find(request.uri.path(), || place(session, &live.trusted).host);
+        match wing.routes.of(request.uri.path(), request.raw_path()) {
+            // What has a key of the PSA's is the PSA's own client.
+            Route::Mcp(Endpoint { kind: Kind::Registry, .. })
+                if self.through.is_some() && request.headers.contains_key("x-api-key") =>
+            {
+                context.passage = self.pass(session, &live, wing).await?;
                 return Ok(context.passage.is_none());
             }
-            Route::Unclear(remedy) => self.keep_out(session, Failure::unclear(remedy)).await?,
+            Route::Mcp(endpoint) => self.mcp(session, &live, wing, endpoint).await?,
+            Route::Metadata(resource) => metadata(session, &live, wing, resource).await?,
+            Route::Through => {
+                context.passage = self.pass(session, &live, wing).await?;
+                return Ok(context.passage.is_none());
+            }
+            Route::Unclear(remedy) => keep_out(session, wing, Failure::unclear(remedy)).await?,
             Route::Nothing => nothing(session).await?,
         }
         Ok(true)
@@ -417,7 +458,7 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, _: &mut Session, _: Option<&Error>, context: &mut Context) {
         if let Some(passage) = context.passage.take() {
-            self.gate.passed(passage.status, false);
+            self.live.load().wings.main().gate.passed(passage.status, false);
         }
     }
 }
@@ -432,79 +473,4 @@ fn owes_body(session: &mut Session) -> bool {
 async fn nothing(session: &mut Session) -> pingora::Result<()> {
     let body = Bytes::from_static(br#"{"error":"not_found","error_description":"nothing is served here"}"#);
     body::respond(session, 404, &[], body).await
-}
-
-/// Where the request comes from and what its client called us.
-fn place(session: &Session, live: &Live) -> Place {
-    let headers = &session.req_header().headers;
-    forwarded::place(&live.trusted, peer(session), host(session), |name| {
-        headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
-    })
-}
-
-fn peer(session: &Session) -> Peer {
-    let connection = line::of(session);
-    Peer {
-        address: connection.and_then(|connection| connection.peer).map(|peer| peer.ip()),
-        encrypted: connection.is_some_and(|connection| connection.encrypted),
-    }
-}
-
-/// A header's values joined by commas; one that cannot be read is shown as U+FFFD.
-fn joined(session: &Session, name: &str) -> Option<String> {
-    let mut values = session.req_header().headers.get_all(name).iter();
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let mut whole = text(values.next()?);
-    for value in values {
-        whole.push_str(", ");
-        whole.push_str(&text(value));
-    }
-    Some(whole)
-}
-
-/// The authority that the client addressed: `:authority` in HTTP/2, else exactly one Host header.
-fn host(session: &Session) -> Option<&str> {
-    let request = session.req_header();
-    if let Some(authority) = request.uri.authority() {
-        return Some(authority.as_str());
-    }
-    let mut hosts = request.headers.get_all(http::header::HOST).iter();
-    let host = hosts.next()?.to_str().ok();
-    if hosts.next().is_some() { None } else { host }
-}
-
-/// Copies out of the session what the gate needs: the last line with a pingora type.
-fn head(session: &Session, place: Place, endpoint: Endpoint) -> Head {
-    let request = session.req_header();
-    let owned = |name: &str| joined(session, name);
-    Head {
-        scheme: place.scheme,
-        host: place.host,
-        prefix: place.prefix,
-        origin: owned("origin"),
-        bearer: Bearer::read(
-            request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
-        )
-        .with_dpop(request.headers.contains_key("dpop")),
-        endpoint,
-        stream: request.uri.query().and_then(stream).map(str::to_owned),
-        method: match request.method {
-            http::Method::POST => Method::Post,
-            http::Method::GET => Method::Get,
-            http::Method::DELETE => Method::Delete,
-            _ => Method::Other,
-        },
-        accept: owned("accept"),
-        in_pieces: request.version != http::Version::HTTP_10,
-        session: owned("mcp-session-id"),
-        last_event: owned("last-event-id"),
-        content_type: owned("content-type"),
-        content_encoding: owned("content-encoding"),
-        protocol_version: owned("mcp-protocol-version"),
-        mcp_method: owned("mcp-method"),
-        mcp_name: owned("mcp-name"),
-        user_agent: owned("user-agent"),
-        client_address: place.client,
-        client_certificate: line::of(session).and_then(|connection| connection.client_certificate),
-    }
 }

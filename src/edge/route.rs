@@ -44,6 +44,19 @@ impl Routes {
         Self { endpoints, metadata, inserted, through, ours }
     }
 
+    /// Hides these paths from the PSA as well, and whatever is below them.
+    #[must_use]
+    pub fn with(mut self, ours: &[String]) -> Self {
+        self.ours.extend_from_slice(ours);
+        self
+    }
+
+    /// The paths of all endpoints and metadata documents.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let metadata = self.metadata.iter().map(|(path, _)| path.as_str());
+        self.endpoints.iter().map(|(path, _)| path.as_str()).chain(metadata)
+    }
+
     /// The prefix that a proxy in front cut off, as a metadata path tells it: `/psa` where the path is
     /// `/.well-known/oauth-protected-resource/psa/api/mcp` (RFC 9728 section 3.1), and whose metadata is meant.
     pub fn inserted<'a>(&self, path: &'a str) -> Option<(&'a str, usize)> {

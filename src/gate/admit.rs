@@ -3,6 +3,7 @@
 //! Knows no HTTP status and no adapter; what an admitted caller's message means is the desk's business.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -58,6 +59,15 @@ pub struct Gate {
     pub(super) doorway: ArcSwap<Doorway>,
     pub(super) sse: ArcSwap<SseTerms>,
     pub(super) lines: Arc<Lines>,
+    open: AtomicBool,
+}
+
+/// What a gate holds for its agents.
+pub(super) struct Held {
+    pub sessions: usize,
+    pub streams: usize,
+    /// Those that can be used, and those that may still be good.
+    pub keys: (usize, usize),
 }
 
 impl Gate {
@@ -69,6 +79,7 @@ impl Gate {
             doorway: ArcSwap::from_pointee(doorway),
             sse: ArcSwap::from_pointee(sse),
             lines: Arc::default(),
+            open: AtomicBool::new(true),
         }
     }
 
@@ -89,7 +100,7 @@ impl Gate {
         let mut changes = roster.watch();
         while changes.changed().await.is_ok() {
             let snapshot = changes.borrow_and_update().clone();
-            self.desk.turn_out(|agent| !snapshot.active.iter().any(|active| active == agent));
+            self.desk.turn_out(|agent| !snapshot.active.contains_key(agent));
         }
     }
 
@@ -147,6 +158,11 @@ impl Gate {
         let resource = self.doorway.load().resource(head.approach());
         match head.endpoint.kind {
             Kind::Streamable => {}
+            Kind::Registry => {
+                let outgoing = self.desk.registry(&admitted.visitor(resource), head.known.as_deref());
+                trail.fetched();
+                return outgoing;
+            }
             Kind::Events => {
                 return self.open_events(Admission { admitted, head, trail, started });
             }
@@ -257,16 +273,32 @@ impl Gate {
         (!self.desk.parts.audit.has_room()).then_some("audit records cannot be written")
     }
 
-    /// All metrics in Prometheus text format, with the gauges as of now.
-    pub fn metrics(&self, ready: bool) -> String {
+    /// Brings the gauges up to now that only one tenant can have: the catalogue's age and the record's.
+    pub(super) fn observe(&self) {
         self.desk.parts.catalogue.observe();
-        self.desk.parts.credentials.observe();
         self.desk.parts.audit.observe();
-        let shown = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.desk.parts.metrics.sessions.set(shown(self.desk.sessions.count()));
-        self.desk.parts.metrics.streams.set(shown(self.desk.watches.count()));
-        self.desk.parts.metrics.ready.set(i64::from(ready));
-        self.desk.parts.metrics.render()
+    }
+
+    /// What is held for this tenant's agents now.
+    pub(super) fn held(&self) -> Held {
+        Held {
+            sessions: self.desk.sessions.count(),
+            streams: self.desk.watches.count(),
+            keys: self.desk.parts.credentials.count(),
+        }
+    }
+
+    /// Whether MCP is served to this tenant at all.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// From the next request on MCP is served to this tenant, or nothing is there.
+    pub fn open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+        if !open {
+            self.desk.turn_out(|_| true);
+        }
     }
 
     /// Ends the request of a caller that is not let in, on record with whose token it
@@ -310,11 +342,12 @@ fn unfit(head: &Head) -> Option<Refusal> {
         // What is asked without a message is asked of a session.
         (Kind::Streamable, Method::Get | Method::Delete) if head.session.is_none() => Some(Refusal::Method),
         (Kind::Streamable | Kind::Events, Method::Get) => (!head.takes().1).then_some(Refusal::NotAcceptable),
-        (Kind::Streamable, Method::Delete) => None,
+        (Kind::Streamable, Method::Delete) | (Kind::Registry, Method::Get) => None,
         (Kind::Streamable | Kind::Messages, Method::Post) if !head.is_json() => Some(Refusal::MediaType),
         (Kind::Streamable | Kind::Messages, Method::Post) => None,
         (_, Method::Other)
         | (Kind::Events, Method::Post | Method::Delete)
-        | (Kind::Messages, Method::Get | Method::Delete) => Some(Refusal::Method),
+        | (Kind::Messages, Method::Get | Method::Delete)
+        | (Kind::Registry, Method::Post | Method::Delete) => Some(Refusal::Method),
     }
 }

@@ -11,6 +11,7 @@ use super::roster::{Roster, Snapshot};
 use super::{Refusal, Visitor};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
+use crate::identity::kind::KindFault;
 use crate::identity::metadata::Resource;
 use crate::identity::token::{self, Claims, Signed, TokenFault};
 use crate::identity::trust::{self, Caller, TrustFault, TrustedIssuer};
@@ -84,6 +85,9 @@ pub enum AuthFault {
     /// The token is good, and not from this connection.
     #[error("{0}")]
     Proof(ProofFault),
+    /// The token is good, and a person's where an application's is wanted or the reverse.
+    #[error("{0}")]
+    Kind(KindFault),
     /// The token is good and nobody is bound to it.
     #[error(
         "the token's issuer and subject are bound to no agent here; ask the administrator to add the agent"
@@ -111,6 +115,7 @@ impl AuthFault {
             Self::Malformed | Self::Token(_) | Self::Proof(_) | Self::UnknownIssuer => true,
             Self::Missing
             | Self::Dpop
+            | Self::Kind(_)
             | Self::NotBound
             | Self::Disabled
             | Self::KeysUnavailable
@@ -126,6 +131,7 @@ impl AuthFault {
             Self::Dpop => "dpop",
             Self::Token(fault) => fault.label(),
             Self::Proof(fault) => fault.label(),
+            Self::Kind(fault) => fault.label(),
             Self::NotBound => "not_bound",
             Self::UnknownIssuer => "unknown_issuer",
             Self::Disabled => "disabled",
@@ -141,6 +147,7 @@ impl From<TrustFault> for AuthFault {
             TrustFault::UnknownIssuer => Self::UnknownIssuer,
             TrustFault::NotBound => Self::NotBound,
             TrustFault::Disabled => Self::Disabled,
+            TrustFault::Kind(fault) => Self::Kind(fault),
             TrustFault::Proof(fault) => Self::Proof(fault),
         }
     }
@@ -200,6 +207,7 @@ impl Refusal {
             | AuthFault::Dpop
             | AuthFault::Token(_)
             | AuthFault::Proof(_)
+            | AuthFault::Kind(_)
             | AuthFault::NotBound
             | AuthFault::UnknownIssuer => {
                 let code = "invalid_token";

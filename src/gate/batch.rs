@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::Visitor;
-use super::desk::{Desk, Job, introduced, notice, turned_down};
+use super::desk::{Desk, Job, introduced, turned_down};
 use super::session::Session;
 use super::trail::Trail;
 use crate::mcp::revision::{Decoded, Rejected};
@@ -38,7 +38,7 @@ impl Desk {
                 trail.decoded(&decoded, bytes);
                 let Decoded { revision, id, ask, .. } = decoded;
                 let Some(id) = id else {
-                    notice(session, ask);
+                    self.notice(session, ask);
                     trail.close("ok", 0);
                     return None;
                 };

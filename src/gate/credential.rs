@@ -20,6 +20,9 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// The shortest time between two replacements of an agent's refused keys.
 const REPLACEMENT_PACE: Duration = Duration::from_secs(10);
 
+/// How often a key is made again that was closed while it was being made.
+const CLOSINGS: usize = 5;
+
 /// A key with less than this left is not used for another call.
 const MARGIN: Millis = 5_000;
 
@@ -47,8 +50,18 @@ struct Slot {
     minting: tokio::sync::Mutex<()>,
 }
 
+/// What is held of an agent.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// The PSA user that it was minted for; nothing yet: none either.
+    pub user: Option<String>,
+    /// When the oldest was minted; none yet: no time.
+    pub since: Option<Millis>,
+}
+
 #[derive(Default)]
 struct State {
+    held: Held,
     current: Option<Arc<Credential>>,
     renew_at: Millis,
     /// Keys that were minted and may still be good, to be revoked with the agent.
@@ -138,11 +151,12 @@ impl Credentials {
         }
     }
 
-    /// Revokes the keys of all whom `may` does not let have one.
-    pub async fn revoke_unless(&self, may: impl Fn(&str) -> bool) {
+    /// Revokes the keys of all whom `may` does not let have those.
+    pub async fn revoke_unless(&self, may: impl Fn(&str, &Held) -> bool) {
         let gone: Vec<_> = {
             let mut slots = self.slots.lock();
-            let ids: Vec<_> = slots.keys().filter(|id| !may(id)).cloned().collect();
+            let kept = |id: &str, slot: &Slot| may(id, &slot.state.lock().held);
+            let ids: Vec<_> = slots.iter().filter(|(id, slot)| !kept(id, slot)).map(|(id, _)| id.clone()).collect();
             ids.into_iter().filter_map(|id| slots.remove(&id)).collect()
         };
         join_all(gone.iter().map(|slot| self.close(slot))).await;
@@ -168,20 +182,18 @@ impl Credentials {
         join_all(slots.iter().map(|slot| self.close(slot))).await;
     }
 
-    /// Shows how many keys there are now.
-    pub fn observe(&self) {
+    /// How many keys can be used now, and how many were minted and may still be good.
+    pub fn count(&self) -> (usize, usize) {
         let now = self.clock.now();
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         let lasts = |key: &Arc<Credential>| key.expires_at().is_none_or(|end| end > now);
         let (mut usable, mut outstanding) = (0, 0);
         for slot in slots {
             let state = slot.state.lock();
-            usable += i64::from(state.current.as_ref().is_some_and(lasts));
-            outstanding +=
-                i64::try_from(state.issued.iter().filter(|key| lasts(key)).count()).unwrap_or(i64::MAX);
+            usable += usize::from(state.current.as_ref().is_some_and(lasts));
+            outstanding += state.issued.iter().filter(|key| lasts(key)).count();
         }
-        self.metrics.keys_in_use.set(usable);
-        self.metrics.keys_outstanding.set(outstanding);
+        (usable, outstanding)
     }
 
     fn slot(&self, agent_id: &str) -> Arc<Slot> {
@@ -201,22 +213,39 @@ impl Credentials {
     ) -> tokio::task::JoinHandle<Result<Arc<Credential>, KeyError>> {
         let this = self.clone();
         tokio::spawn(async move {
-            let slot = this.slot(&who.agent_id);
-            let _alone = slot.minting.lock().await;
-            let current = slot.state.lock().current.clone();
-            if let Some(current) = current
-                && stale.is_none_or(|stale| !Arc::ptr_eq(&stale, &current))
-            {
-                return Ok(current);
+            for _ in 0..CLOSINGS {
+                if let Some(done) = this.mint_once(&who, stale.as_ref()).await {
+                    return done;
+                }
             }
-            if let Some((at, failure)) = &slot.state.lock().failure
-                && at.elapsed() < FAILURE_KEPT
-            {
-                return Err(failure.clone());
-            }
-            this.still_on(&who).await?;
-            this.mint(&slot, &who).await
+            Err(KeyError::Unavailable("the agent's keys are being replaced".to_owned()))
         })
+    }
+
+    /// None where all keys of the agent were closed meanwhile: it may have been switched off, or have had its keys
+    /// replaced, and only another look tells.
+    async fn mint_once(
+        &self,
+        who: &Principal,
+        stale: Option<&Arc<Credential>>,
+    ) -> Option<Result<Arc<Credential>, KeyError>> {
+        let slot = self.slot(&who.agent_id);
+        let _alone = slot.minting.lock().await;
+        let current = slot.state.lock().current.clone();
+        if let Some(current) = current
+            && stale.is_none_or(|stale| !Arc::ptr_eq(stale, &current))
+        {
+            return Some(Ok(current));
+        }
+        if let Some((at, failure)) = &slot.state.lock().failure
+            && at.elapsed() < FAILURE_KEPT
+        {
+            return Some(Err(failure.clone()));
+        }
+        if let Err(error) = self.still_on(who).await {
+            return Some(Err(error));
+        }
+        self.mint(&slot, who).await.transpose()
     }
 
     /// Looks at the store afresh before a key is made. The slot stands already: an agent that is
@@ -230,8 +259,13 @@ impl Credentials {
         }
     }
 
-    async fn mint(&self, slot: &Slot, who: &Principal) -> Result<Arc<Credential>, KeyError> {
+    async fn mint(&self, slot: &Slot, who: &Principal) -> Result<Option<Arc<Credential>>, KeyError> {
         let now = self.clock.now();
+        {
+            let mut state = slot.state.lock();
+            state.held.user.clone_from(&who.psa_user);
+            state.held.since.get_or_insert(now);
+        }
         let begun = Instant::now();
         let minted = self.keys.mint(who, self.ttl, now).await;
         self.metrics.key_mint_seconds.observe(begun.elapsed().as_secs_f64());
@@ -257,11 +291,10 @@ impl Credentials {
             state.closed
         };
         if closed {
-            // The agent was switched off while its key was being made.
             self.close(slot).await;
-            return Err(KeyError::Refused("the agent was switched off".to_owned()));
+            return Ok(None);
         }
-        Ok(credential)
+        Ok(Some(credential))
     }
 
     async fn close(&self, slot: &Slot) {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catalogue::Catalogue;
 use super::credential::Credentials;
+use super::elsewhere::{Elsewhere, Word};
 use super::extra::{Extra, Line, Visit};
 use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
@@ -76,6 +77,7 @@ pub struct Desk {
     pub(super) watches: Arc<Watches>,
     /// One a revision.
     listings: Vec<(&'static Revision, Arc<RawValue>)>,
+    pub(super) elsewhere: Elsewhere,
     pub(super) cut: CancellationToken,
 }
 
@@ -148,6 +150,7 @@ impl Desk {
             limits: Limits::new(terms.limits),
             sessions: Sessions::new(terms.sessions),
             watches: Arc::default(),
+            elsewhere: Elsewhere::default(),
             cut: CancellationToken::new(),
             parts,
         })
@@ -321,6 +324,28 @@ impl Desk {
         self.watches.end_of(&gone);
     }
 
+    /// Takes a message that wants no answer.
+    pub(super) fn notice(&self, session: Option<&Arc<Session>>, ask: Ask) {
+        let Some(session) = session else { return };
+        match ask {
+            Ask::Cancel { request } => {
+                if !session.cancel(&request) {
+                    self.elsewhere.say(Word::Cancelled { session: session.id, request });
+                }
+            }
+            Ask::Answer { id, outcome } => session.questions.answer(id, outcome),
+            _ => {}
+        }
+    }
+
+    /// Takes what another process says of a session.
+    pub(super) fn overhear(&self, word: &Word) {
+        match word {
+            Word::Ended { session } => self.sessions.end_by_id(*session),
+            Word::Cancelled { session, request } => self.sessions.cancel(*session, request),
+        }
+    }
+
     /// The open record of a request of `visitor`'s.
     pub(super) fn trail(&self, visitor: &Visitor, address: Option<std::net::IpAddr>) -> Trail {
         let parts = &self.parts;
@@ -336,16 +361,6 @@ pub(super) fn turned_down(rejected: &Rejected, mut trail: Trail, bytes: usize) -
     let (status, body) = rejected.revision.encode_fault(rejected.id.as_ref(), &rejected.fault);
     trail.close("fault", body.len());
     (status, body)
-}
-
-/// Takes a message that wants no answer.
-pub(super) fn notice(session: Option<&Arc<Session>>, ask: Ask) {
-    let Some(session) = session else { return };
-    match ask {
-        Ask::Cancel { request } => session.cancel(&request),
-        Ask::Answer { id, outcome } => session.questions.answer(id, outcome),
-        _ => {}
-    }
 }
 
 /// The handshake named the client once: later messages of the session are its too.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::registry::REGISTRY;
 use crate::identity::metadata::{Resource, WELL_KNOWN, metadata_path};
 
 /// Where requests may come from and where they think they go.
@@ -12,6 +13,10 @@ pub struct Doorway {
     endpoints: Vec<Served>,
     hosts: Vec<String>,
     origins: Vec<String>,
+    /// The path of the public URL, where there is one.
+    base: Option<String>,
+    /// What a tenant's paths begin with below it.
+    below: String,
 }
 
 /// One endpoint: its path below the public URL, and its resource where that is the same for everybody.
@@ -30,6 +35,8 @@ pub enum Kind {
     Events,
     /// HTTP+SSE: where messages for an open event stream are sent.
     Messages,
+    /// The PSA's registry, as far as an agent may use it.
+    Registry,
 }
 
 /// An endpoint that a request is for.
@@ -72,12 +79,14 @@ pub enum DoorFault {
 }
 
 impl Doorway {
-    /// `streamable` and `events` are the endpoints' paths, the main one first; `public_url` is the base that
+    /// `streamable` and `events` are the endpoints' paths, the main one first; `below` is what a further tenant's paths
+    /// begin with, such as `/t/acme`; `public_url` is the base that
     /// clients use (no path: the root); `hosts` are further names as `host` or `host:port`; `origins` are browser
     /// origins beside those of the hosts.
     pub fn new(
         streamable: &[String],
         events: &[String],
+        below: &str,
         public_url: Option<&str>,
         hosts: &[String],
         origins: &[String],
@@ -90,10 +99,10 @@ impl Doorway {
             hosts.push(authority);
         }
         let served = |kind, paths: &'_ [String]| {
-            let one = move |path: &String| Served {
-                kind,
-                path: path.clone(),
-                fixed: public_url.map(|base| Arc::new(Resource::new(base, path))),
+            let one = move |path: &String| {
+                let path = format!("{below}{path}");
+                let fixed = public_url.map(|base| Arc::new(Resource::new(base, &path)));
+                Served { kind, path, fixed }
             };
             paths.iter().map(one).collect::<Vec<_>>().into_iter()
         };
@@ -101,6 +110,8 @@ impl Doorway {
             endpoints: served(Kind::Streamable, streamable).chain(served(Kind::Events, events)).collect(),
             hosts,
             origins,
+            base: public_url.and_then(|url| url.split_once("://")).map(|(_, rest)| path_of(rest)),
+            below: below.to_owned(),
         }
     }
 
@@ -138,6 +149,9 @@ impl Doorway {
     /// path or pass it on, and passes the metadata's on whole: all of them are ours.
     pub fn paths(&self) -> (Paths<Endpoint>, Paths<usize>) {
         let (mut endpoints, mut metadata) = (Vec::new(), vec![(WELL_KNOWN.to_owned(), 0)]);
+        for path in self.registry() {
+            endpoints.push((path, Endpoint { kind: Kind::Registry, resource: 0 }));
+        }
         for (resource, served) in self.endpoints.iter().enumerate() {
             let mut all = vec![served.path.clone()];
             all.extend(served.fixed.as_ref().map(|fixed| fixed.path().to_owned()));
@@ -154,11 +168,24 @@ impl Doorway {
         (endpoints, metadata)
     }
 
+    /// The paths of the registry: beside the main endpoint, below the same tenant.
+    fn registry(&self) -> Vec<String> {
+        let mut paths = vec![format!("{}{REGISTRY}", self.below)];
+        let base = self.base.as_deref().map(|base| format!("{base}{}{REGISTRY}", self.below));
+        paths.extend(base.filter(|path| !paths.contains(path)));
+        paths
+    }
+
     /// The paths of the endpoints after whatever prefix, where each caller may have one of its own.
     pub fn inserted(&self) -> Paths<usize> {
         let open = self.endpoints.iter().enumerate().filter(|(_, served)| served.fixed.is_none());
         open.map(|(resource, served)| (served.path.clone(), resource)).collect()
     }
+}
+
+/// The path of what follows a URL's scheme, without a slash at its end.
+fn path_of(rest: &str) -> String {
+    rest.find('/').map_or_else(String::new, |at| rest[at..].trim_end_matches('/').to_owned())
 }
 
 fn canonical_origin(origin: &str) -> String {
@@ -184,6 +211,7 @@ mod tests {
         Doorway::new(
             &["/api/mcp".to_owned(), "/mcp".to_owned()],
             &["/api/mcp/sse".to_owned()],
+            "",
             Some("https://Gate.Example/psa/"),
             &["localhost:8443".to_owned(), "127.0.0.1:8443".to_owned()],
             &["https://app.example".to_owned()],
@@ -268,7 +296,7 @@ mod tests {
 
     #[test]
     fn without_a_public_url_scheme_host_and_prefix_name_the_resource() {
-        let door = Doorway::new(&["/api/mcp".to_owned()], &[], None, &["localhost:8443".to_owned()], &[]);
+        let door = Doorway::new(&["/api/mcp".to_owned()], &[], "", None, &["localhost:8443".to_owned()], &[]);
         assert_eq!(
             door.resource(approach("LOCALHOST:8443", None)).identifier(),
             "https://localhost:8443/api/mcp"

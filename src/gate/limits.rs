@@ -1,4 +1,5 @@
-//! How often an address may fail and an agent may call. The counts are this process's own.
+//! How often an address may fail and an agent may call. Failures are counted by this process alone; calls also by
+//! what others tell of theirs.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -72,6 +73,8 @@ pub(super) struct Limits {
     began: Instant,
     failed: Cache<Option<IpAddr>, Duration>,
     agents: Mutex<HashMap<String, Arc<Mutex<Meter>>>>,
+    /// Calls of an agent that another process had told of, by replica and agent.
+    told: Mutex<HashMap<(String, String), u64>>,
 }
 
 /// What one agent has going.
@@ -79,6 +82,30 @@ pub(super) struct Limits {
 struct Meter {
     spent: Duration,
     in_flight: u32,
+    /// The same in other processes.
+    elsewhere: u32,
+    /// Calls that were let in since the start.
+    calls: u64,
+    /// What was last told of it.
+    reported: Usage,
+}
+
+/// What an agent has going in one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Calls that were let in since the process began.
+    pub calls: u64,
+    /// Calls at this moment.
+    pub in_flight: u32,
+}
+
+/// The same of another process.
+#[derive(Clone, Debug)]
+pub(super) struct Elsewhere {
+    pub agent: String,
+    pub replica: String,
+    pub calls: u64,
+    pub in_flight: u32,
 }
 
 /// One call that is being made; dropping it says that it is over.
@@ -103,6 +130,7 @@ impl Limits {
             began: Instant::now(),
             failed: failed.build(),
             agents: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -158,7 +186,7 @@ impl Limits {
         let (rules, meter) = (self.rules(), self.meter(agent));
         {
             let mut meter = meter.lock();
-            if meter.in_flight >= rules.in_flight {
+            if meter.in_flight.saturating_add(meter.elsewhere) >= rules.in_flight {
                 return Err(too_many(Limit::CallsInFlight, Duration::ZERO));
             }
             if let Some(rate) = rules.calls {
@@ -166,8 +194,48 @@ impl Limits {
                     rate.spend(meter.spent, now).map_err(|wait| too_many(Limit::CallsPerMinute, wait))?;
             }
             meter.in_flight += 1;
+            meter.calls += 1;
         }
         Ok(Call(meter))
+    }
+
+    /// What has changed of each agent since the last report.
+    pub fn report(&self) -> Vec<(String, Usage)> {
+        let agents = self.agents.lock();
+        let changed = agents.iter().filter_map(|(agent, meter)| {
+            let mut meter = meter.lock();
+            let usage = Usage { calls: meter.calls, in_flight: meter.in_flight };
+            // A call that is still going on is told again, lest it be forgotten.
+            let known = std::mem::replace(&mut meter.reported, usage) == usage && usage.in_flight == 0;
+            (!known).then(|| (agent.clone(), usage))
+        });
+        changed.collect()
+    }
+
+    /// Takes over what all other processes have told lately. A process that is heard of for the first time began
+    /// before: only what it lets in from now on is counted.
+    pub fn hear(&self, theirs: Vec<Elsewhere>) {
+        self.hear_at(theirs, self.began.elapsed());
+    }
+
+    fn hear_at(&self, theirs: Vec<Elsewhere>, now: Duration) {
+        let rate = self.rules().calls;
+        self.agents.lock().values().for_each(|meter| meter.lock().elsewhere = 0);
+        let mut told = self.told.lock();
+        let mut heard = HashMap::with_capacity(theirs.len());
+        for Elsewhere { agent, replica, calls, in_flight } in theirs {
+            let meter = self.meter(&agent);
+            let mut meter = meter.lock();
+            meter.elsewhere = meter.elsewhere.saturating_add(in_flight);
+            let key = (replica, agent);
+            let new = calls.saturating_sub(told.get(&key).copied().unwrap_or(calls));
+            if let (Some(rate), 1..) = (rate, new) {
+                meter.spent = rate.charge(meter.spent, now, new);
+            }
+            heard.insert(key, calls);
+        }
+        // One that says nothing for a while is remembered as long as rows are kept.
+        told.extend(heard);
     }
 
     /// One a known agent, so there are no more than the store has rows.

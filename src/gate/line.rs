@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Visitor;
-use super::desk::{Desk, Job, introduced, notice, turned_down};
+use super::desk::{Desk, Job, introduced, turned_down};
 use super::session::{Agreed, Session};
 use super::stream::{EventReader, Stream};
 use super::trail::Trail;
@@ -155,7 +155,7 @@ impl Desk {
         trail.decoded(&decoded, bytes);
         let Decoded { revision, id, ask, client } = decoded;
         let Some(id) = id else {
-            notice(Some(&line.session), ask);
+            self.notice(Some(&line.session), ask);
             return trail.close("ok", 0);
         };
         match ask {

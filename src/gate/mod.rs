@@ -9,6 +9,7 @@ mod call;
 mod catalogue;
 mod credential;
 mod desk;
+mod elsewhere;
 mod extra;
 mod limits;
 mod line;
@@ -32,10 +33,18 @@ mod authenticate;
 mod doorway;
 #[cfg(feature = "server")]
 mod events;
+#[cfg(feature = "server")]
+mod front;
 #[cfg(feature = "conformance")]
 mod fixtures;
 #[cfg(feature = "server")]
+mod neighbours;
+#[cfg(feature = "server")]
 mod post;
+#[cfg(feature = "server")]
+mod pulse;
+#[cfg(feature = "server")]
+mod registry;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
@@ -62,8 +71,11 @@ pub use {
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},
     events::{SseConfig, SseTerms},
+    front::{Front, TENANTS, Whereabouts},
+    neighbours::Neighbours,
     post::{Post, Wire},
     request::{Head, Method, Outgoing},
-    roster::{MAX_STALENESS, Roster},
+    pulse::{MAX_STALENESS, Pulse},
+    roster::{Defaults, Roster},
     shelf::StoreShelf,
 };

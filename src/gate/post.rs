@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Desk, Done, Job, introduced, notice, turned_down};
+use super::desk::{Desk, Done, Job, introduced, turned_down};
+use super::elsewhere::Word;
 use super::session::{Agreed, Resumed, Session};
 use super::stream::{EventReader, Stream};
 use super::trail::Trail;
@@ -114,7 +115,7 @@ impl Desk {
         trail.decoded(&decoded, post.body.len());
         let Decoded { revision, id, ask, client } = decoded;
         let Some(id) = id else {
-            notice(session.as_ref(), ask);
+            self.notice(session.as_ref(), ask);
             trail.close("ok", 0);
             return Outgoing::Accepted;
         };
@@ -277,6 +278,7 @@ impl Desk {
             trail.asks(revision, "end");
         }
         self.sessions.end(&session);
+        self.elsewhere.say(Word::Ended { session: session.id });
         trail.close("ok", 0);
         Outgoing::Ended
     }

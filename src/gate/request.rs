@@ -32,6 +32,8 @@ pub struct Head {
     pub stream: Option<String>,
     /// The `Last-Event-ID` header.
     pub last_event: Option<String>,
+    /// The If-None-Match header.
+    pub known: Option<String>,
     /// The Content-Type header.
     pub content_type: Option<String>,
     /// The Content-Encoding header.
@@ -135,6 +137,13 @@ pub enum Outgoing {
     Silent,
     /// A notification was taken: no body.
     Accepted,
+    /// A document that is not a message; without a body where the client has it already.
+    Document {
+        /// The entity tag (RFC 9110 section 8.8.3).
+        etag: String,
+        /// The JSON text.
+        body: Option<Vec<u8>>,
+    },
     /// The request was turned away.
     Refused(Refusal),
 }

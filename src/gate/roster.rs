@@ -1,33 +1,26 @@
-//! The tenant's issuers and agents in memory, following the store.
+//! One tenant's issuers and agents in memory, following the store.
 //!
 //! Every call reads the binding here, never in a cache of tokens, so that an
 //! agent that is switched off, by another process too, is refused on its next call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 
-use super::credential::{Credentials, Standing};
+use super::credential::{Credentials, Held, Standing};
+use super::pulse::Pulse;
+use crate::clock::Millis;
+use crate::identity::kind::AgentKind;
+use crate::identity::preset::{self, Hosted};
 use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
 use crate::policy::Policies;
 use crate::psa::{CATALOG_PRINCIPAL, KeyError};
-use crate::store::{Store, StoreError};
+use crate::store::{AgentRow, IssuerRow, Store, StoreError};
 use crate::tool::effect::Effect;
-
-/// The oldest look at the store that a call may rely on.
-pub const MAX_STALENESS: Duration = Duration::from_millis(200);
-
-/// How long the store may take to answer. A machine that is short of CPU needs more than a moment to ask.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How old the last look may be where this server calls itself ready.
-const FRESH: Duration = Duration::from_secs(3);
-
-/// How often the store is looked at when nobody calls.
-const PACE: Duration = Duration::from_millis(100);
 
 /// One look at the store.
 pub struct Snapshot {
@@ -35,75 +28,102 @@ pub struct Snapshot {
     pub trust: Trust,
     /// What each may do at most.
     pub policies: Arc<Policies>,
-    /// The ids of the agents that are switched on.
-    pub active: Vec<String>,
-    /// Every issuer in the store, of any tenant and switched off ones too.
+    /// What holds for the keys of the agents that are switched on, by id.
+    pub active: HashMap<String, KeyTerms>,
+    /// Every issuer of the tenant, switched off ones too.
     pub known_issuers: Vec<String>,
 }
 
 impl Snapshot {
     /// True for an agent that is on, and for the catalogue's service user, which is no agent.
     fn may_have_a_key(&self, id: &str) -> bool {
-        id == CATALOG_PRINCIPAL || self.active.iter().any(|active| active == id)
+        id == CATALOG_PRINCIPAL || self.active.contains_key(id)
     }
+
+    /// Whether what is held for an agent is still what it may have.
+    fn may_keep(&self, id: &str, held: &Held) -> bool {
+        let Some(terms) = self.active.get(id) else { return id == CATALOG_PRINCIPAL };
+        held.since.is_none_or(|since| {
+            held.user == terms.user && terms.void_before.is_none_or(|before| since >= before)
+        })
+    }
+}
+
+/// What holds for an agent's keys.
+pub struct KeyTerms {
+    user: Option<String>,
+    void_before: Option<Millis>,
+}
+
+/// What holds for agents and issuers that say nothing of their own.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// The most that an agent may do.
+    pub max_effect: Effect,
+    /// The shared applications: their providers are trusted without a row, for tokens that were made for them.
+    pub hosted: Hosted,
 }
 
 /// What was read, and how.
 struct Read {
-    version: i64,
-    default_max: Effect,
+    defaults: Defaults,
+    issuers: Vec<IssuerRow>,
+    agents: HashMap<String, AgentRow>,
 }
 
 /// The table that follows the store.
 pub struct Roster {
+    pulse: Arc<Pulse>,
     store: Store,
     tenant: String,
     latest: watch::Sender<Arc<Snapshot>>,
     read: Mutex<Read>,
-    looked: parking_lot::Mutex<Instant>,
+    version: AtomicI64,
 }
 
 impl Roster {
     /// Reads the tenant's rows once and follows them from then on.
-    pub async fn open(store: Store, tenant: &str, default_max: Effect) -> Result<Arc<Self>, StoreError> {
-        let version = store.version().await?;
-        let snapshot = read(&store, tenant, default_max).await?;
+    pub async fn open(
+        pulse: Arc<Pulse>,
+        store: Store,
+        tenant: &str,
+        defaults: Defaults,
+    ) -> Result<Arc<Self>, StoreError> {
+        let mut read = Read { defaults, issuers: Vec::new(), agents: HashMap::new() };
+        let version = read.on(&store, tenant, -1).await?;
+        let snapshot = read.snapshot(tenant);
         Ok(Arc::new(Self {
+            pulse,
             store,
             tenant: tenant.to_owned(),
             latest: watch::Sender::new(Arc::new(snapshot)),
-            read: Mutex::new(Read { version, default_max }),
-            looked: parking_lot::Mutex::new(Instant::now()),
+            read: Mutex::new(read),
+            version: AtomicI64::new(version),
         }))
     }
 
-    /// The rows as they were at most [`MAX_STALENESS`] ago.
+    /// The rows as they were at most [`MAX_STALENESS`](super::MAX_STALENESS) ago.
     ///
     /// # Errors
     /// The store's, when it cannot be read: the caller must then be refused.
     pub async fn current(&self) -> Result<Arc<Snapshot>, StoreError> {
-        if self.looked.lock().elapsed() > MAX_STALENESS {
-            self.look().await?;
-        }
-        Ok(self.latest.borrow().clone())
+        self.pulse.recent().await?;
+        self.catch_up().await?;
+        Ok(self.latest())
     }
 
     /// The rows as they are now, whatever was read a moment ago.
     pub async fn reread(&self) -> Result<Arc<Snapshot>, StoreError> {
-        self.look().await?;
-        Ok(self.latest.borrow().clone())
+        self.pulse.look().await?;
+        self.catch_up().await?;
+        Ok(self.latest())
     }
 
-    /// From now on an agent without a bound of its own may do `default_max` at most.
-    ///
-    /// # Errors
-    /// The store's, when it cannot be read: nothing has changed then.
-    pub async fn adopt(&self, default_max: Effect) -> Result<(), StoreError> {
-        let mut last = self.read.lock().await;
-        let snapshot = read(&self.store, &self.tenant, default_max).await?;
-        self.latest.send_replace(Arc::new(snapshot));
-        last.default_max = default_max;
-        Ok(())
+    /// From now on `defaults` hold.
+    pub async fn adopt(&self, defaults: Defaults) {
+        let mut read = self.read.lock().await;
+        read.defaults = defaults;
+        self.latest.send_replace(Arc::new(read.snapshot(&self.tenant)));
     }
 
     /// The rows as they were last read, however long ago: for what only describes this server.
@@ -113,7 +133,7 @@ impl Roster {
 
     /// True where the store was read within the last seconds.
     pub fn is_fresh(&self) -> bool {
-        self.looked.lock().elapsed() < FRESH
+        self.pulse.is_fresh()
     }
 
     /// Told of every change.
@@ -126,51 +146,39 @@ impl Roster {
         let mut changes = self.watch();
         while changes.changed().await.is_ok() {
             let snapshot = changes.borrow_and_update().clone();
-            credentials.revoke_unless(|id| snapshot.may_have_a_key(id)).await;
+            credentials.revoke_unless(|id, held| snapshot.may_keep(id, held)).await;
         }
     }
 
-    /// Looks at the store at a steady pace; ends only with its task.
+    /// Reads on whenever the store has come further; ends only with its task.
     pub async fn follow(self: Arc<Self>) {
-        let mut failing = false;
-        loop {
-            tokio::time::sleep(PACE).await;
-            match self.look().await {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::error!(%error, "the store cannot be read; calls are refused until it can");
-                }
-                Err(_) => {}
+        let mut versions = self.pulse.watch();
+        while versions.changed().await.is_ok() {
+            if let Err(error) = self.catch_up().await {
+                tracing::error!(tenant = self.tenant, %error, "the tenant's agents cannot be read");
+                // The next caller tries again; without any, the next change.
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                versions.mark_changed();
             }
         }
     }
 
-    async fn look(&self) -> Result<(), StoreError> {
-        // A disk that hangs must not hold every request that waits for it.
-        match tokio::time::timeout(PATIENCE, self.follow_once()).await {
-            Ok(followed) => followed,
-            Err(_) => Err(StoreError::Deadline),
-        }
-    }
-
-    async fn follow_once(&self) -> Result<(), StoreError> {
-        let came = Instant::now();
-        let mut last = self.read.lock().await;
-        // Whoever asked since then asked for all who wait: a crowd needs one look and not one each.
-        if *self.looked.lock() >= came {
+    /// Reads what has changed since the last time, if anything has.
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        let Some(there) = self.pulse.version(&self.tenant) else {
+            return Err(StoreError::NotFound(format!("there is no tenant `{}`", self.tenant)));
+        };
+        if self.version.load(Ordering::Acquire) >= there {
             return Ok(());
         }
-        let asked = Instant::now();
-        let version = self.store.version().await?;
-        if version != last.version {
-            let snapshot = read(&self.store, &self.tenant, last.default_max).await?;
-            self.latest.send_replace(Arc::new(snapshot));
-            last.version = version;
+        let mut read = self.read.lock().await;
+        let known = self.version.load(Ordering::Acquire);
+        if known >= there {
+            return Ok(());
         }
-        // The time of the question, not of the answer: what changed in between is not yet known.
-        let mut looked = self.looked.lock();
-        *looked = (*looked).max(asked);
+        let version = read.on(&self.store, &self.tenant, known).await?;
+        self.latest.send_replace(Arc::new(read.snapshot(&self.tenant)));
+        self.version.store(version, Ordering::Release);
         Ok(())
     }
 }
@@ -183,83 +191,94 @@ impl Standing for Roster {
     }
 }
 
-pub(super) async fn read(store: &Store, tenant: &str, default_max: Effect) -> Result<Snapshot, StoreError> {
-    let known_issuers = store.known_issuers().await?;
-    let issuers =
-        store.issuers(tenant).await?.into_iter().filter(|row| row.active).map(|row| TrustedIssuer {
-            issuer: row.issuer,
-            jwks_uri: row.jwks_uri,
-            audiences: row.audiences,
-            subject_claim: row.subject_claim,
-            max_age: row.max_age,
-            leeway: row.leeway,
-            required_scopes: row.required_scopes,
-            require_bound_tokens: row.require_bound_tokens,
-            ..TrustedIssuer::default()
-        });
-    let issuers = issuers.collect();
-    let rows = store.agents(tenant).await?;
-    let agents: HashMap<_, _> = rows
-        .iter()
-        // A word the policy does not know must not widen what an agent may do.
-        .filter_map(|row| {
-            row.max_effect.as_deref().map(|word| (row, Effect::parse(word).unwrap_or(Effect::Read)))
-        })
-        .map(|(row, effect)| (row.id.clone(), effect))
-        .collect();
-    let timeouts = rows
-        .iter()
-        .filter_map(|row| {
-            Some((row.id.clone(), Duration::from_millis(u64::try_from(row.call_timeout?).ok()?)))
-        })
-        .collect();
-    let active = rows.iter().filter(|row| row.is_on()).map(|row| row.id.clone()).collect();
-    let bindings = rows.into_iter().map(|row| AgentBinding {
-        active: row.is_on(),
-        agent_id: row.id,
-        name: row.name,
-        issuer: row.issuer,
-        subject: row.subject,
-        psa_user: row.psa_user,
-        kind: None,
-    });
-    Ok(Snapshot {
-        trust: Trust::new(tenant, issuers, bindings.collect()),
-        policies: Arc::new(Policies { default_max, agents, timeouts }),
-        active,
-        known_issuers,
-    })
+impl Read {
+    /// Reads what has changed since `version`, and says up to which it has read.
+    async fn on(&mut self, store: &Store, tenant: &str, version: i64) -> Result<i64, StoreError> {
+        // The agents' version comes with them. Issuers that are newer than it only do what is due anyway.
+        let (version, agents) = store.agents_since(tenant, version).await?;
+        self.issuers = store.issuers(tenant).await?;
+        for row in agents {
+            if row.retired_at.is_some() || row.deleted_at.is_some() {
+                self.agents.remove(&row.id);
+            } else {
+                self.agents.insert(row.id.clone(), row);
+            }
+        }
+        Ok(version)
+    }
+
+    fn snapshot(&self, tenant: &str) -> Snapshot {
+        let rows = || self.agents.values();
+        let agents = rows()
+            // A word the policy does not know must not widen what an agent may do.
+            .filter_map(|row| {
+                let word = row.max_effect.as_deref()?;
+                Some((row.id.clone(), Effect::parse(word).unwrap_or(Effect::Read)))
+            })
+            .collect();
+        let timeouts = rows()
+            .filter_map(|row| {
+                let bound = u64::try_from(row.call_timeout?).ok()?;
+                Some((row.id.clone(), Duration::from_millis(bound)))
+            })
+            .collect();
+        let mut issuers: Vec<_> =
+            self.issuers.iter().filter(|row| row.active).map(trusted).collect();
+        let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
+        // A row for the same issuer is an administrator's word and counts first; one that is off keeps it off.
+        let hosted = preset::hosted(&self.defaults.hosted, bound);
+        issuers.extend(
+            hosted.into_iter().filter(|hosted| !self.issuers.iter().any(|row| row.issuer == hosted.issuer)),
+        );
+        Snapshot {
+            trust: Trust::new(tenant, issuers, rows().map(binding).collect()),
+            policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts }),
+            active: rows().filter(|row| row.is_on()).map(|row| (row.id.clone(), key_terms(row))).collect(),
+            known_issuers: self.issuers.iter().map(|row| row.issuer.clone()).collect(),
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::store::StoreConfig;
+fn key_terms(row: &AgentRow) -> KeyTerms {
+    KeyTerms { user: row.psa_user.clone(), void_before: row.keys_void_before }
+}
 
-    #[tokio::test]
-    async fn a_crowd_that_waits_for_a_look_asks_nothing_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = StoreConfig { url: format!("sqlite://{}/sidegate.db", folder.path().display()) };
-        let store = Store::open(&config, Clock::System).await.unwrap();
-        let roster = Roster::open(store.clone(), "acme", Effect::Read).await.unwrap();
-        let looking = roster.read.lock().await;
-        let crowd: Vec<_> = (0..20).map(|_| tokio::spawn(roster.clone().waits())).collect();
-        tokio::task::yield_now().await;
-        // From here on a look that asks would fail: there is something new, and no way to read it.
-        Store::open(&config, Clock::System).await.unwrap().ensure_tenant("other", "Other").await.unwrap();
-        store.close().await;
-        *roster.looked.lock() = Instant::now();
-        drop(looking);
-        for waited in crowd {
-            assert!(waited.await.unwrap());
-        }
-        assert!(!roster.waits().await, "who comes later asks");
-    }
+/// One look at a tenant's rows, for who does not follow them.
+pub(super) async fn read(store: &Store, tenant: &str, defaults: Defaults) -> Result<Snapshot, StoreError> {
+    let mut read = Read { defaults, issuers: Vec::new(), agents: HashMap::new() };
+    read.on(store, tenant, -1).await?;
+    Ok(read.snapshot(tenant))
+}
 
-    impl Roster {
-        async fn waits(self: Arc<Self>) -> bool {
-            self.reread().await.is_ok()
-        }
+/// How a row of an issuer is trusted.
+pub(super) fn trusted(row: &IssuerRow) -> TrustedIssuer {
+    TrustedIssuer {
+        issuer: row.issuer.clone(),
+        aliases: row.aliases.clone(),
+        jwks_uri: row.jwks_uri.clone(),
+        audiences: row.audiences.clone(),
+        own_audiences_only: false,
+        subject_claim: row.subject_claim.clone(),
+        max_age: row.max_age,
+        leeway: row.leeway,
+        required_scopes: row.required_scopes.clone(),
+        require_bound_tokens: row.require_bound_tokens,
     }
+}
+
+fn binding(row: &AgentRow) -> AgentBinding {
+    AgentBinding {
+        active: row.is_on() && known_kind(row),
+        agent_id: row.id.clone(),
+        name: row.name.clone(),
+        issuer: row.issuer.clone(),
+        subject: row.subject.clone(),
+        kind: row.kind.as_deref().and_then(AgentKind::parse),
+        psa_user: row.psa_user.clone(),
+    }
+}
+
+/// A kind that this version does not know must not let in whom a newer one would refuse.
+fn known_kind(row: &AgentRow) -> bool {
+    row.kind.as_deref().is_none_or(|kind| AgentKind::parse(kind).is_some())
 }

@@ -176,10 +176,11 @@ impl Session {
         Running { session: self.clone(), request: request.clone() }
     }
 
-    /// Cancels a request of this session; one that is unknown, or done, is no error.
-    pub fn cancel(&self, request: &Id) {
+    /// Cancels a request of this session; one that is unknown, or done, is no error. Says whether there was one.
+    pub fn cancel(&self, request: &Id) -> bool {
         let running = self.running.lock();
-        running.iter().filter(|(id, _)| id == request).for_each(|(_, token)| token.cancel());
+        let tokens = running.iter().filter(|(id, _)| id == request);
+        tokens.inspect(|(_, token)| token.cancel()).count() > 0
     }
 
     /// A stream for one request, which a client of `revision` can resume.
@@ -345,6 +346,23 @@ impl Sessions {
         self.ended.insert(session.id, ());
         self.known.lock().remove(&session.id);
         session.end();
+    }
+
+    /// Ends a session that another process ended, whether it is known here or will yet be shown.
+    pub fn end_by_id(&self, id: Uuid) {
+        self.ended.insert(id, ());
+        let known = self.known.lock().remove(&id);
+        if let Some(session) = known {
+            session.end();
+        }
+    }
+
+    /// Cancels a request that a client cancelled at another process.
+    pub fn cancel(&self, id: Uuid, request: &Id) {
+        let known = self.known.lock().get(&id).cloned();
+        if let Some(session) = known {
+            session.cancel(request);
+        }
     }
 
     /// Ends all sessions of agents for whom `gone` says so.

@@ -81,6 +81,15 @@ impl Trail {
         });
     }
 
+    /// The registry was fetched, which is no message.
+    pub fn fetched(mut self) {
+        self.note(|event| {
+            event.ask("registry", None);
+            event.decision(Verdict::Allow, None);
+        });
+        self.end("ok");
+    }
+
     fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {
         if let Some(event) = &mut self.event {
             set(event);
@@ -102,6 +111,8 @@ impl Trail {
                 issuer: caller.issuer(),
                 subject: caller.subject(),
                 token_id: caller.token_id(),
+                person: caller.person(),
+                oauth_client: caller.client_id(),
             });
         });
     }

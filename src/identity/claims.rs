@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::confirmation::{self, Thumbprint};
 use super::fault::TokenFault;
 use super::issuer::IssuerAlias;
+use super::principal::{self, Principal};
 use super::scopes;
 
 /// The longest subject, in characters (OpenID Connect Core section 2, `sub`).
@@ -60,9 +61,11 @@ pub struct Claims {
     not_before: Option<i64>,
     issued_at: Option<i64>,
     token_id: Option<String>,
-    client_id: Option<String>,
+    principal: Principal,
+    // Shared with each caller that is made of it, as the next and the last.
+    person: Option<Arc<str>>,
+    client_id: Option<Arc<str>>,
     certificate: Option<Thumbprint>,
-    // Shared with each caller that is made of it.
     scopes: Arc<[String]>,
 }
 
@@ -97,9 +100,20 @@ impl Claims {
         &self.audiences
     }
 
-    /// `client_id` (RFC 9068), else `azp`. For the record only: who the caller is comes from [`Self::subject`].
-    pub fn client_id(&self) -> Option<&str> {
-        self.client_id.as_deref()
+    /// Whether it carries a person.
+    pub fn principal(&self) -> Principal {
+        self.principal
+    }
+
+    /// The person it carries by name: `preferred_username`, `upn`, `email` or `name`. For the record
+    /// only, as the next: who the caller is comes from [`Self::subject`].
+    pub fn person(&self) -> Option<&Arc<str>> {
+        self.person.as_ref()
+    }
+
+    /// The client that obtained it: `client_id` (RFC 9068), else `azp`, `appid` or `cid`.
+    pub fn client_id(&self) -> Option<&Arc<str>> {
+        self.client_id.as_ref()
     }
 
     /// The TLS client certificate that the token is bound to (`cnf` with `x5t#S256`, RFC 8705
@@ -117,6 +131,10 @@ impl Claims {
     pub(super) fn read(payload: &Map<String, Value>, rules: &Rules, now: i64) -> Result<Self, TokenFault> {
         let issuer = text(payload, "iss")?.ok_or(TokenFault::MissingIssuer)?;
         let subject_claim = rules.subject_claim(issuer)?;
+        for claim in ["client_id", "azp"] {
+            text(payload, claim)?;
+        }
+        let principal = Principal::of(payload);
         let claims = Self {
             issuer: issuer.to_owned(),
             audiences: list(payload, "aud")?.ok_or(TokenFault::MissingAudience)?,
@@ -126,7 +144,9 @@ impl Claims {
             subject: subject(payload, subject_claim)?,
             subject_claim: subject_claim.to_owned(),
             token_id: text(payload, "jti")?.map(str::to_owned),
-            client_id: text(payload, "client_id")?.or(text(payload, "azp")?).map(str::to_owned),
+            principal,
+            person: principal::person(principal, payload).map(Arc::from),
+            client_id: principal::client(payload).map(Arc::from),
             certificate: confirmation::read(payload)?,
             scopes: scopes::granted(payload)?.into(),
         };
@@ -292,8 +312,8 @@ mod tests {
     fn the_client_comes_from_client_id_or_azp() {
         let mut payload = payload();
         payload["azp"] = "robot".into();
-        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("robot"));
+        assert_eq!(read(&payload, &rules()).unwrap().client_id().map(|id| &**id), Some("robot"));
         payload["client_id"] = "machine".into();
-        assert_eq!(read(&payload, &rules()).unwrap().client_id(), Some("machine"));
+        assert_eq!(read(&payload, &rules()).unwrap().client_id().map(|id| &**id), Some("machine"));
     }
 }

@@ -33,6 +33,9 @@ pub struct TrustedIssuer {
     pub require_bound_tokens: bool,
 }
 
+/// Google's issuer, for people and for service accounts.
+pub const GOOGLE: &str = "https://accounts.google.com";
+
 /// Another `iss` of the same issuer, as Entra has one for each version of its tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

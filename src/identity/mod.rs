@@ -14,6 +14,7 @@ pub mod kind;
 pub mod metadata;
 #[cfg(feature = "server")]
 pub mod preset;
+mod principal;
 pub mod scopes;
 pub mod stray;
 #[cfg(test)]
@@ -25,8 +26,9 @@ pub mod trust;
 pub use claims::{Claims, Rules};
 pub use confirmation::ProofFault;
 pub use fault::TokenFault;
-pub use kind::AgentKind;
+pub use kind::{AgentKind, KindFault};
 pub use metadata::{Resource, metadata_path};
+pub use principal::Principal;
 pub use scopes::RequiredScopes;
 #[cfg(feature = "server")]
 pub use token::{Peeked, VerifyKey};

@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
+pub use super::issuer::GOOGLE;
 use super::issuer::{IssuerAlias, TrustedIssuer};
 use super::scopes::RequiredScopes;
-
-/// Google's issuer, for people and for service accounts.
-pub const GOOGLE: &str = "https://accounts.google.com";
 
 /// Entra's authority names that stand for many directories; a token never bears them in `iss`.
 const MANY_DIRECTORIES: [&str; 3] = ["common", "organizations", "consumers"];
@@ -233,7 +231,8 @@ impl ProviderChange {
 /// installation is registered with them: Google, and of Entra each directory that `bound`, the
 /// issuers of a tenant's agents, names. The application's id is the only audience.
 ///
-/// An id that is empty configures nothing. Subjects are people: Google's `sub`, Entra's `oid`.
+/// An id that is empty configures nothing. The subject is `sub`, with which an ID token for the
+/// application names the person; `azp` would be the application itself, the same for all.
 pub fn hosted<'a>(
     google_client_id: Option<&str>,
     microsoft_client_id: Option<&str>,
@@ -260,7 +259,7 @@ pub fn hosted<'a>(
                 own_audiences_only: true,
                 ..TrustedIssuer::default()
             };
-            read_as_entra(&mut trusted, Some("oid"));
+            read_as_entra(&mut trusted, Some("sub"));
             trusted
         }));
     }
@@ -348,3 +347,6 @@ fn both_forms(audience: &str) -> Vec<String> {
         None => vec![audience.to_owned()],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::scopes::RequiredScopes;
-use super::token::{self, Claims, Rules, VerifyKey};
+use super::token::{self, Claims, Rules, TokenFault, VerifyKey};
 use super::trust::{self, AgentBinding, Caller, Trust, TrustedIssuer};
 
 pub(crate) const ISSUER: &str = "https://idp.example";
@@ -69,13 +69,18 @@ pub(crate) fn claims(subject: &str) -> Claims {
 
 /// The same with `more` claims.
 pub(crate) fn claims_with(subject: &str, more: Value) -> Claims {
+    claims_by(&rules(), subject, more).unwrap()
+}
+
+/// The same by other rules.
+pub(crate) fn claims_by(rules: &Rules, subject: &str, more: Value) -> Result<Claims, TokenFault> {
     let signer = Signer::new("k1");
     let mut payload = json!({"iss": ISSUER, "sub": subject, "aud": AUDIENCE, "exp": NOW + 300, "jti": "t-1"});
     if let (Value::Object(payload), Value::Object(more)) = (&mut payload, more) {
         payload.extend(more);
     }
     let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);
-    token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), &rules(), NOW).unwrap()
+    token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), rules, NOW)
 }
 
 /// The caller that `agent_id` of `tenant` is.

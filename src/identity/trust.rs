@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::claims::Claims;
 use super::confirmation::{self, ProofFault, Thumbprint};
 pub use super::issuer::{IssuerAlias, NAME_LIMIT, TrustedIssuer};
-use super::kind::AgentKind;
+use super::kind::{AgentKind, KindFault};
 use super::scopes::{self, RequiredScopes};
 
 /// An agent and the one (issuer, subject) that speaks for it.
@@ -120,6 +120,8 @@ pub enum TrustFault {
     #[error("the agent is disabled; an administrator can enable it with `sidegate agent enable`")]
     Disabled,
     #[error(transparent)]
+    Kind(#[from] KindFault),
+    #[error(transparent)]
     Proof(#[from] ProofFault),
 }
 
@@ -130,6 +132,7 @@ impl TrustFault {
             Self::UnknownIssuer => "unknown_issuer",
             Self::NotBound => "not_bound",
             Self::Disabled => "disabled",
+            Self::Kind(fault) => fault.label(),
             Self::Proof(fault) => fault.label(),
         }
     }
@@ -146,6 +149,8 @@ pub struct Caller {
     agent: Arc<AgentBinding>,
     trusted: Arc<TrustedIssuer>,
     token_id: Option<String>,
+    person: Option<Arc<str>>,
+    client_id: Option<Arc<str>>,
     scopes: Arc<[String]>,
 }
 
@@ -168,6 +173,8 @@ impl Caller {
             agent: Arc::new(agent),
             trusted: Arc::new(trusted),
             token_id: None,
+            person: None,
+            client_id: None,
             scopes: Arc::default(),
         }
     }
@@ -197,6 +204,16 @@ impl Caller {
         self.token_id.as_deref()
     }
 
+    /// The person on whose behalf it calls by name, where the token carries one. For the record only.
+    pub fn person(&self) -> Option<&str> {
+        self.person.as_deref()
+    }
+
+    /// The OAuth client that obtained its token. For the record only.
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
     /// The PSA user that acts for it, where one is provisioned.
     pub fn psa_user(&self) -> Option<&str> {
         self.agent.psa_user.as_deref()
@@ -218,7 +235,7 @@ impl Caller {
 ///
 /// # Errors
 /// [`TrustFault`]: the issuer is not (or no longer) trusted, the token is bound to a certificate
-/// that is not there, nobody is bound, or the agent is disabled.
+/// that is not there, nobody is bound, the agent is disabled, or the token is not of its kind.
 pub fn caller(
     trust: &Trust,
     claims: &Claims,
@@ -236,11 +253,16 @@ pub fn caller(
     if !agent.active {
         return Err(TrustFault::Disabled);
     }
+    if let Some(kind) = agent.kind {
+        kind.admits(claims.principal())?;
+    }
     Ok(Caller {
         tenant: trust.tenant.clone(),
         agent: agent.clone(),
         trusted: trusted.clone(),
         token_id: claims.token_id().map(str::to_owned),
+        person: claims.person().cloned(),
+        client_id: claims.client_id().cloned(),
         scopes: claims.scopes().clone(),
     })
 }
@@ -252,7 +274,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::identity::testing::{self, ISSUER, binding, claims, issuer};
+    use crate::identity::testing::{self, AUDIENCE, ISSUER, binding, claims, issuer};
 
     #[test]
     fn a_bound_and_active_agent_is_a_caller() {
@@ -284,6 +306,59 @@ mod tests {
     fn a_binding_without_its_issuer_binds_nobody() {
         let trust = Trust::new("acme", vec![], vec![binding("a1", "robot")]);
         assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::UnknownIssuer);
+    }
+
+    #[test]
+    fn an_alias_speaks_for_the_agents_of_its_issuer_and_reads_its_own_claim() {
+        let alias = IssuerAlias { issuer: ISSUER.into(), subject_claim: Some("appid".into()) };
+        let main = "https://main.example";
+        let trusted = TrustedIssuer { issuer: main.into(), aliases: vec![alias], ..issuer() };
+        let bound = AgentBinding { issuer: main.into(), ..binding("a1", "robot") };
+        let trust = Trust::new("acme", vec![trusted], vec![bound]);
+        let rules = trust.issuer(ISSUER).unwrap().rules(AUDIENCE);
+        let read = |more| testing::claims_by(&rules, "somebody", more);
+        let caller = caller(&trust, &read(json!({"appid": "robot"})).unwrap(), None).unwrap();
+        assert_eq!((caller.issuer(), caller.subject()), (main, "robot"));
+        assert_eq!(read(json!({})).unwrap_err().label(), "missing_subject", "`sub` is not read instead");
+        assert_eq!(read(json!({"iss": main, "appid": "robot"})).unwrap().subject(), "somebody");
+        assert_eq!(read(json!({"iss": "https://third.example"})).unwrap_err().label(), "issuer");
+    }
+
+    #[test]
+    fn an_issuer_comes_before_whoever_has_its_identifier_for_an_alias() {
+        let alias = IssuerAlias { issuer: ISSUER.into(), subject_claim: None };
+        let posing = TrustedIssuer { issuer: "https://a.example".into(), aliases: vec![alias], ..issuer() };
+        let trust = Trust::new("acme", vec![posing, issuer()], vec![binding("a1", "robot")]);
+        assert_eq!(trust.issuer(ISSUER).unwrap().issuer, ISSUER);
+        assert!(caller(&trust, &claims("robot"), None).is_ok());
+    }
+
+    #[test]
+    fn an_agent_acts_with_tokens_of_its_kind_only() {
+        let (person, application) = (json!({"email": "alice@acme.example"}), json!({"client_id": "robot"}));
+        let label = |kind, more: &serde_json::Value| {
+            let agent = AgentBinding { kind, ..binding("a1", "robot") };
+            let trust = Trust::new("acme", vec![issuer()], vec![agent]);
+            let claims = testing::claims_with("robot", more.clone());
+            caller(&trust, &claims, None).map_or_else(TrustFault::label, |_| "a caller")
+        };
+        let (interactive, unattended) = (Some(AgentKind::Interactive), Some(AgentKind::Unattended));
+        assert_eq!(label(unattended, &person), "user_token");
+        assert_eq!(label(unattended, &application), "a caller");
+        assert_eq!(label(interactive, &application), "application_token");
+        assert_eq!(label(interactive, &person), "a caller");
+        for kind in [interactive, unattended, None] {
+            assert_eq!(label(kind, &json!({})), "a caller", "it does not say what it carries");
+        }
+        assert_eq!((label(None, &person), label(None, &application)), ("a caller", "a caller"));
+    }
+
+    #[test]
+    fn a_caller_names_the_person_and_the_client_for_the_record() {
+        let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot")]);
+        let claims = testing::claims_with("robot", json!({"upn": "alice@acme.example", "azp": "desk"}));
+        let caller = caller(&trust, &claims, None).unwrap();
+        assert_eq!((caller.person(), caller.client_id()), (Some("alice@acme.example"), Some("desk")));
     }
 
     #[test]

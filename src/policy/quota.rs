@@ -31,6 +31,16 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// Spends `count` that were let in elsewhere, whether the bucket holds so many or not; never more than makes
+    /// callers wait two minutes.
+    pub fn charge(self, spent: Duration, now: Duration, count: u64) -> Duration {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let after = spent.max(now).saturating_add(self.every.saturating_mul(count));
+        after.min(now.saturating_add(MINUTE * 3))
+    }
+}
+
 /// A wait in whole seconds, rounded up, at least one (RFC 9110 section 10.2.3).
 pub fn retry_after(wait: Duration) -> u64 {
     let whole = wait.as_secs();

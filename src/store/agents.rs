@@ -1,9 +1,12 @@
 //! The tables' view of agents: who they are, what they may do at most, whether they are on.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteExecutor};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AnyExecutor, Row};
 use uuid::Uuid;
 
+use super::change::Change;
+use super::finding::{find, may_add, unknown};
+use super::sql::{flag, is_taken, json};
 use super::{ManagedBy, Store, StoreError};
 use crate::clock::Millis;
 
@@ -14,6 +17,10 @@ pub struct AgentRow {
     pub id: String,
     /// Unique within the tenant.
     pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// `interactive` or `unattended`; none: either.
+    pub kind: Option<String>,
     /// The issuer half of its binding.
     pub issuer: String,
     /// The subject half of its binding.
@@ -24,20 +31,36 @@ pub struct AgentRow {
     pub call_timeout: Option<i64>,
     /// The PSA user whose permissions apply.
     pub psa_user: Option<String>,
+    /// Whether that user was made for it.
+    pub provisioned: bool,
+    /// The PSA roles that it was last given, by name.
+    pub roles: Vec<String>,
     /// Who keeps the row.
     pub managed_by: ManagedBy,
+    /// Who added it.
+    pub created_by: Option<String>,
     /// As the configuration file or the adding administrator said.
     pub active: bool,
     /// When an administrator switched it off; survives every re-reading of the configuration.
     pub disabled_at: Option<Millis>,
     /// When the configuration file stopped naming it: its binding and name are free since.
     pub retired_at: Option<Millis>,
+    /// When an administrator deleted it: its binding and name are free since, and it never comes back.
+    pub deleted_at: Option<Millis>,
+    /// PSA keys of it that were minted before this are void; none: all hold.
+    pub keys_void_before: Option<Millis>,
+    /// When it was added.
+    pub created_at: Millis,
+    /// When it was last written.
+    pub updated_at: Millis,
+    /// The tenant's version when it was last written.
+    pub changed: i64,
 }
 
 impl AgentRow {
     /// True where the agent may act.
     pub fn is_on(&self) -> bool {
-        self.active && self.disabled_at.is_none() && self.retired_at.is_none()
+        self.active && self.disabled_at.is_none() && self.retired_at.is_none() && self.deleted_at.is_none()
     }
 
     /// Who calls: issuer and subject.
@@ -46,23 +69,41 @@ impl AgentRow {
     }
 }
 
-/// An agent to be added, or one that the configuration file describes.
-#[derive(Clone, Debug)]
+/// An agent to be added, or one that the configuration file describes. The fields are those of [`AgentRow`].
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
 pub struct NewAgent {
-    /// Unique within the tenant.
     pub name: String,
-    /// The issuer half of the binding.
+    pub description: Option<String>,
+    pub kind: Option<String>,
     pub issuer: String,
-    /// The subject half of the binding.
     pub subject: String,
-    /// See [`AgentRow::max_effect`].
     pub max_effect: Option<String>,
-    /// See [`AgentRow::call_timeout`].
     pub call_timeout: Option<i64>,
-    /// See [`AgentRow::psa_user`].
     pub psa_user: Option<String>,
-    /// See [`AgentRow::active`].
+    pub provisioned: bool,
+    pub roles: Vec<String>,
+    pub created_by: Option<String>,
     pub active: bool,
+}
+
+impl Default for NewAgent {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            description: None,
+            kind: None,
+            issuer: String::new(),
+            subject: String::new(),
+            max_effect: None,
+            call_timeout: None,
+            psa_user: None,
+            provisioned: false,
+            roles: Vec::new(),
+            created_by: None,
+            active: true,
+        }
+    }
 }
 
 impl NewAgent {
@@ -70,21 +111,37 @@ impl NewAgent {
     pub(super) fn binding(&self) -> (&str, &str) {
         (&self.issuer, &self.subject)
     }
+
+    /// The row that it becomes.
+    pub(super) fn row(&self, id: String, managed_by: ManagedBy, now: Millis, version: i64) -> AgentRow {
+        let new = self.clone();
+        AgentRow {
+            id,
+            name: new.name,
+            description: new.description,
+            kind: new.kind,
+            issuer: new.issuer,
+            subject: new.subject,
+            max_effect: new.max_effect,
+            call_timeout: new.call_timeout,
+            psa_user: new.psa_user,
+            provisioned: new.provisioned,
+            roles: new.roles,
+            managed_by,
+            created_by: new.created_by,
+            active: new.active,
+            disabled_at: None,
+            retired_at: None,
+            deleted_at: None,
+            keys_void_before: None,
+            created_at: now,
+            updated_at: now,
+            changed: version,
+        }
+    }
 }
 
 impl Store {
-    /// The agents of a tenant by name, without retired ones: no two have one binding or name.
-    pub async fn agents(&self, tenant: &str) -> Result<Vec<AgentRow>, StoreError> {
-        let mut rows = self.all_agents(tenant).await?;
-        rows.retain(|row| row.retired_at.is_none());
-        Ok(rows)
-    }
-
-    /// The same by name, and after them those that the configuration file names no longer.
-    pub async fn all_agents(&self, tenant: &str) -> Result<Vec<AgentRow>, StoreError> {
-        all(&self.pool, tenant).await
-    }
-
     /// Adds an agent under a new id and returns it.
     ///
     /// # Errors
@@ -101,62 +158,60 @@ impl Store {
         id: &str,
         agent: &NewAgent,
     ) -> Result<AgentRow, StoreError> {
-        self.may_add(tenant, agent).await?;
-        let row = AgentRow {
-            id: id.to_owned(),
-            name: agent.name.clone(),
-            issuer: agent.issuer.clone(),
-            subject: agent.subject.clone(),
-            max_effect: agent.max_effect.clone(),
-            call_timeout: agent.call_timeout,
-            psa_user: agent.psa_user.clone(),
-            managed_by: ManagedBy::Admin,
-            active: agent.active,
-            disabled_at: None,
-            retired_at: None,
-        };
-        match write(&self.pool, tenant, &row, self.clock.now()).await {
-            Ok(()) => Ok(row),
-            // Another process was faster.
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                self.may_add(tenant, agent).await?;
-                Err(StoreError::Query(sqlx::Error::Database(error)))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let mut change = self.change(tenant).await?;
+        let row = add(&mut change, tenant, id, agent, self.clock.now()).await?;
+        change.commit().await?;
+        Ok(row)
     }
 
-    /// Whether [`Store::add_agent`] would add `agent` now.
+    /// Writes a whole row over the one of the same id, as an administrator changed it; who keeps it, when it was
+    /// added, retired or deleted stays. Returns it as it is then.
     ///
     /// # Errors
-    /// As there.
-    pub async fn may_add(&self, tenant: &str, agent: &NewAgent) -> Result<(), StoreError> {
-        let rows = self.all_agents(tenant).await?;
-        let mut live = rows.iter().filter(|row| row.retired_at.is_none());
-        let bound = rows.iter().filter(|row| row.binding() == agent.binding());
-        for row in bound {
-            if row.retired_at.is_none() {
-                return Err(StoreError::Conflict(format!(
-                    "subject `{}` of issuer {} is already bound to agent `{}`; one identity is one agent",
-                    agent.subject, agent.issuer, row.name
-                )));
-            }
-            if row.disabled_at.is_some() {
-                return Err(StoreError::Conflict(format!(
-                    "subject `{}` of issuer {} was agent `{}`, which an administrator switched off before the \
-                     configuration file dropped it; if it may act again, lift that first with \
-                     `sidegate agent enable {}`",
-                    agent.subject, agent.issuer, row.name, row.id
-                )));
-            }
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where the name or the binding is another's, where the
+    /// configuration file keeps the row, or where it was changed since it was read: whoever writes a whole row must
+    /// not undo what they have not seen, such as another's `disable`.
+    pub async fn update_agent(&self, tenant: &str, row: &AgentRow) -> Result<AgentRow, StoreError> {
+        let mut change = self.change(tenant).await?;
+        let Some(known) =
+            find(change.connection(), tenant, &row.id).await?.filter(|known| known.id == row.id)
+        else {
+            return Err(unknown(&row.id));
+        };
+        if known.deleted_at.is_some() {
+            return Err(StoreError::Conflict(format!("agent `{}` was deleted; add a new one", known.name)));
         }
-        if live.any(|row| row.name == agent.name) {
+        if known.managed_by == ManagedBy::Config {
+            return Err(kept_by_file(&known));
+        }
+        if known.changed != row.changed {
             return Err(StoreError::Conflict(format!(
-                "there is an agent named `{}` already; choose another name",
-                agent.name
+                "agent `{}` was changed by somebody else meanwhile; look at it and try again",
+                known.name
             )));
         }
-        Ok(())
+        let asked = NewAgent {
+            name: row.name.clone(),
+            issuer: row.issuer.clone(),
+            subject: row.subject.clone(),
+            ..NewAgent::default()
+        };
+        if known.name != row.name || known.binding() != row.binding() {
+            may_add(change.connection(), tenant, &asked, Some(&row.id)).await?;
+        }
+        let row = AgentRow {
+            managed_by: known.managed_by,
+            retired_at: known.retired_at,
+            deleted_at: known.deleted_at,
+            created_at: known.created_at,
+            created_by: known.created_by,
+            updated_at: self.clock.now(),
+            changed: change.version,
+            ..row.clone()
+        };
+        write(change.connection(), tenant, &row).await?;
+        change.commit().await?;
+        Ok(row)
     }
 
     /// Switches an agent, named by id or name, off or on again; returns it as it is then. A
@@ -166,106 +221,211 @@ impl Store {
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where the configuration file itself
     /// keeps it switched off.
     pub async fn switch_agent(&self, tenant: &str, who: &str, on: bool) -> Result<AgentRow, StoreError> {
-        let Some(mut row) =
-            self.all_agents(tenant).await?.into_iter().find(|row| row.id == who || row.name == who)
-        else {
-            return Err(StoreError::NotFound(format!(
-                "there is no agent `{who}`; `sidegate agent list` shows all"
-            )));
-        };
+        let now = self.clock.now();
+        let mut change = self.change(tenant).await?;
+        let mut row = living(&mut change, tenant, who).await?;
         if on && !row.active && row.retired_at.is_none() && row.managed_by == ManagedBy::Config {
             return Err(StoreError::Conflict(format!(
                 "agent `{}` is switched off by the configuration file; change it there",
                 row.name
             )));
         }
-        let now = self.clock.now();
         row.disabled_at = if on { None } else { Some(row.disabled_at.unwrap_or(now)) };
-        sqlx::query("UPDATE agents SET disabled_at = $1, updated_at = $2 WHERE id = $3")
-            .bind(row.disabled_at)
-            .bind(now)
-            .bind(&row.id)
-            .execute(&self.pool)
-            .await?;
+        // Off by whoever added it, or by this switch: one switch puts both on.
+        row.active |= on && row.managed_by == ManagedBy::Admin;
+        (row.updated_at, row.changed) = (now, change.version);
+        write(change.connection(), tenant, &row).await?;
+        change.commit().await?;
+        Ok(row)
+    }
+
+    /// Makes all PSA keys of an agent void that were minted until now; returns it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn void_keys(&self, tenant: &str, who: &str) -> Result<AgentRow, StoreError> {
+        let now = self.clock.now();
+        let mut change = self.change(tenant).await?;
+        let mut row = living(&mut change, tenant, who).await?;
+        row.keys_void_before = Some(now);
+        (row.updated_at, row.changed) = (now, change.version);
+        write(change.connection(), tenant, &row).await?;
+        change.commit().await?;
         Ok(row)
     }
 
     /// Remembers the PSA user that was provisioned for an agent.
     pub async fn set_psa_user(&self, agent_id: &str, psa_user: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE agents SET psa_user = $1, updated_at = $2 WHERE id = $3")
-            .bind(psa_user)
-            .bind(self.clock.now())
-            .bind(agent_id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let owner = sqlx::query("SELECT tenant_id FROM agents WHERE id = $1").bind(agent_id);
+        let Some(owner) = owner.fetch_optional(&self.pool).await? else { return Err(unknown(agent_id)) };
+        let mut change = self.change(owner.try_get("tenant_id")?).await?;
+        sqlx::query(
+            "UPDATE agents SET psa_user = $1, provisioned = TRUE, updated_at = $2, changed = $3 WHERE id = $4",
+        )
+        .bind(psa_user)
+        .bind(self.clock.now())
+        .bind(change.version)
+        .bind(agent_id)
+        .execute(change.connection())
+        .await?;
+        change.commit().await
+    }
+
+    /// Deletes an agent, named by id or name, and returns what is left of it: a row that keeps its id for the record,
+    /// while its name and binding are free.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where the configuration file names it.
+    pub async fn delete_agent(&self, tenant: &str, who: &str) -> Result<AgentRow, StoreError> {
+        let now = self.clock.now();
+        let mut change = self.change(tenant).await?;
+        let mut row = living(&mut change, tenant, who).await?;
+        if row.managed_by == ManagedBy::Config && row.retired_at.is_none() {
+            return Err(kept_by_file(&row));
+        }
+        row.deleted_at = Some(now);
+        row.retired_at = Some(row.retired_at.unwrap_or(now));
+        (row.updated_at, row.changed) = (now, change.version);
+        write(change.connection(), tenant, &row).await?;
+        change.commit().await?;
+        Ok(row)
     }
 }
 
-/// Every agent of a tenant by name, retired ones last.
-pub(super) async fn all(
-    executor: impl SqliteExecutor<'_>,
-    tenant: &str,
-) -> Result<Vec<AgentRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, name, issuer, subject, max_effect, call_timeout, psa_user, managed_by, active, disabled_at,
-           retired_at
-         FROM agents WHERE tenant_id = $1
-         ORDER BY CASE WHEN retired_at IS NULL THEN 0 ELSE 1 END, name, retired_at DESC",
-    )
-    .bind(tenant)
-    .fetch_all(executor)
-    .await?;
-    rows.iter().map(read).collect()
+fn kept_by_file(row: &AgentRow) -> StoreError {
+    StoreError::Conflict(format!("agent `{}` is kept by the configuration file; change it there", row.name))
 }
 
-/// Writes a whole row, over the one of the same id where there is one.
+/// The agent that `who` names, unless it is deleted.
+async fn living(change: &mut Change<'_>, tenant: &str, who: &str) -> Result<AgentRow, StoreError> {
+    let found = find(change.connection(), tenant, who).await?;
+    found.filter(|row| row.deleted_at.is_none()).ok_or_else(|| unknown(who))
+}
+
+/// Adds an agent within a change.
+pub(super) async fn add(
+    change: &mut Change<'_>,
+    tenant: &str,
+    id: &str,
+    agent: &NewAgent,
+    now: Millis,
+) -> Result<AgentRow, StoreError> {
+    may_add(change.connection(), tenant, agent, None).await?;
+    let known = find(change.connection(), tenant, id).await?;
+    if let Some(known) = known.filter(|known| known.id == id) {
+        return Err(StoreError::Conflict(format!("the id {id} is agent `{}`'s", known.name)));
+    }
+    let row = agent.row(id.to_owned(), ManagedBy::Admin, now, change.version);
+    match insert(change.connection(), tenant, &row).await {
+        Ok(()) => Ok(row),
+        // The id of another tenant's agent, which is not told.
+        Err(error) if is_taken(&error) => {
+            Err(StoreError::Conflict(format!("the id {id} cannot be used; add the agent without it")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) const COLUMNS: &str = "id, name, description, kind, issuer, subject, max_effect, call_timeout, \
+     psa_user, CAST(provisioned AS INTEGER) AS provisioned, roles, managed_by, created_by, \
+     CAST(active AS INTEGER) AS active, disabled_at, retired_at, deleted_at, created_at, updated_at, changed, \
+     keys_void_before";
+
+/// Writes a new row.
+async fn insert(executor: impl AnyExecutor<'_>, tenant: &str, row: &AgentRow) -> Result<(), sqlx::Error> {
+    put(executor, INSERT, tenant, row).await
+}
+
+/// Writes a whole row, over the one of the same id and tenant where there is one.
 pub(super) async fn write(
-    executor: impl SqliteExecutor<'_>,
+    connection: &mut AnyConnection,
     tenant: &str,
     row: &AgentRow,
-    now: Millis,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO agents (id, tenant_id, name, issuer, subject, max_effect, psa_user, managed_by, active,
-           disabled_at, retired_at, created_at, updated_at, call_timeout)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
-         ON CONFLICT (id) DO UPDATE SET
-           name = excluded.name, issuer = excluded.issuer, subject = excluded.subject,
-           max_effect = excluded.max_effect, psa_user = excluded.psa_user, active = excluded.active,
-           disabled_at = excluded.disabled_at, retired_at = excluded.retired_at,
-           call_timeout = excluded.call_timeout, updated_at = excluded.updated_at",
-    )
-    .bind(&row.id)
-    .bind(tenant)
-    .bind(&row.name)
-    .bind(&row.issuer)
-    .bind(&row.subject)
-    .bind(&row.max_effect)
-    .bind(&row.psa_user)
-    .bind(row.managed_by.as_str())
-    .bind(row.active)
-    .bind(row.disabled_at)
-    .bind(row.retired_at)
-    .bind(now)
-    .bind(row.call_timeout)
-    .execute(executor)
-    .await
-    .map(drop)
+    put(connection, UPSERT, tenant, row).await
 }
 
-fn read(row: &SqliteRow) -> Result<AgentRow, StoreError> {
+macro_rules! insert {
+    ($more:literal) => {
+        concat!(
+            "INSERT INTO agents (id, tenant_id, name, description, kind, issuer, subject, max_effect, call_timeout,
+               psa_user, provisioned, roles, managed_by, created_by, active, disabled_at, retired_at, deleted_at,
+               created_at, updated_at, changed, keys_void_before)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+               $22)",
+            $more
+        )
+    };
+}
+
+const INSERT: &str = insert!("");
+const UPSERT: &str = insert!(
+    " ON CONFLICT (id) DO UPDATE SET
+       name = excluded.name, description = excluded.description, kind = excluded.kind, issuer = excluded.issuer,
+       subject = excluded.subject, max_effect = excluded.max_effect, call_timeout = excluded.call_timeout,
+       psa_user = excluded.psa_user, provisioned = excluded.provisioned, roles = excluded.roles,
+       active = excluded.active, disabled_at = excluded.disabled_at, retired_at = excluded.retired_at,
+       deleted_at = excluded.deleted_at, updated_at = excluded.updated_at, changed = excluded.changed,
+       keys_void_before = excluded.keys_void_before
+     WHERE agents.tenant_id = excluded.tenant_id"
+);
+
+async fn put(
+    executor: impl AnyExecutor<'_>,
+    text: &'static str,
+    tenant: &str,
+    row: &AgentRow,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(text)
+        .bind(&row.id)
+        .bind(tenant)
+        .bind(&row.name)
+        .bind(&row.description)
+        .bind(&row.kind)
+        .bind(&row.issuer)
+        .bind(&row.subject)
+        .bind(&row.max_effect)
+        .bind(row.call_timeout)
+        .bind(&row.psa_user)
+        .bind(row.provisioned)
+        .bind(serde_json::json!(row.roles).to_string())
+        .bind(row.managed_by.as_str())
+        .bind(&row.created_by)
+        .bind(row.active)
+        .bind(row.disabled_at)
+        .bind(row.retired_at)
+        .bind(row.deleted_at)
+        .bind(row.created_at)
+        .bind(row.updated_at)
+        .bind(row.changed)
+        .bind(row.keys_void_before)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+pub(super) fn read(row: &AnyRow) -> Result<AgentRow, StoreError> {
     Ok(AgentRow {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        kind: row.try_get("kind")?,
         issuer: row.try_get("issuer")?,
         subject: row.try_get("subject")?,
         max_effect: row.try_get("max_effect")?,
         call_timeout: row.try_get("call_timeout")?,
         psa_user: row.try_get("psa_user")?,
+        provisioned: flag(row, "provisioned")?,
+        roles: json(row, "roles")?,
         managed_by: ManagedBy::parse(row.try_get("managed_by")?),
-        active: row.try_get("active")?,
+        created_by: row.try_get("created_by")?,
+        active: flag(row, "active")?,
         disabled_at: row.try_get("disabled_at")?,
         retired_at: row.try_get("retired_at")?,
+        deleted_at: row.try_get("deleted_at")?,
+        keys_void_before: row.try_get("keys_void_before")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+        changed: row.try_get("changed")?,
     })
 }

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
+use super::sql::is_taken;
 use super::{AgentRow, IssuerRow, ManagedBy, NewAgent, Store, StoreError};
+use crate::clock::Millis;
 
 impl Store {
     /// Makes the store say what the configuration file says, in one transaction; returns the
@@ -28,58 +30,85 @@ impl Store {
         agents: &[NewAgent],
     ) -> Result<Vec<AgentRow>, StoreError> {
         let now = self.clock.now();
-        let mut transaction = self.pool.begin().await?;
-        // A write comes first: a transaction that begins by reading cannot wait for another's write.
+        let mut change = self.change(tenant).await?;
+        let version = change.version;
+        let kept = super::issuers::all(change.connection(), tenant).await?;
+        let mut known = super::lists::all(change.connection(), tenant).await?;
+        known.retain(|row| row.managed_by == ManagedBy::Config);
+        let wanted: Vec<_> = agents
+            .iter()
+            .zip(found_again(&known, agents))
+            .map(|(agent, found)| wanted(agent, found, now, version))
+            .collect();
+        if same_issuers(&kept, issuers) && same_agents(&known, &wanted) {
+            // A start that says nothing new has nobody read anything again.
+            change.rollback().await?;
+            return Ok(wanted
+                .iter()
+                .filter_map(|row| known.iter().find(|known| known.id == row.id))
+                .cloned()
+                .collect());
+        }
         sqlx::query("UPDATE issuers SET active = FALSE WHERE tenant_id = $1 AND managed_by = 'config'")
             .bind(tenant)
-            .execute(&mut *transaction)
+            .execute(change.connection())
             .await?;
         for row in issuers {
             let row = IssuerRow { managed_by: ManagedBy::Config, active: true, ..row.clone() };
-            super::issuers::write(&mut *transaction, tenant, &row, now).await?;
+            super::issuers::put(change.connection(), tenant, &row, now, version).await?;
         }
         sqlx::query("DELETE FROM issuers WHERE tenant_id = $1 AND managed_by = 'config' AND NOT active")
             .bind(tenant)
-            .execute(&mut *transaction)
+            .execute(change.connection())
             .await?;
 
-        let mut known = super::agents::all(&mut *transaction, tenant).await?;
-        known.retain(|row| row.managed_by == ManagedBy::Config);
         // Retired first, the rows hold neither bindings nor names against each other: two may swap.
         sqlx::query(
-            "UPDATE agents SET retired_at = $1, updated_at = $1
-             WHERE tenant_id = $2 AND managed_by = 'config' AND retired_at IS NULL",
+            "UPDATE agents SET retired_at = $1, updated_at = $1, changed = $2
+             WHERE tenant_id = $3 AND managed_by = 'config' AND retired_at IS NULL",
         )
         .bind(now)
+        .bind(version)
         .bind(tenant)
-        .execute(&mut *transaction)
+        .execute(change.connection())
         .await?;
-        let mut applied = Vec::with_capacity(agents.len());
-        for (agent, found) in agents.iter().zip(found_again(&known, agents)) {
-            let row = AgentRow {
-                id: found.map_or_else(|| Uuid::new_v4().to_string(), |row| row.id.clone()),
-                name: agent.name.clone(),
-                issuer: agent.issuer.clone(),
-                subject: agent.subject.clone(),
-                max_effect: agent.max_effect.clone(),
-                call_timeout: agent.call_timeout,
-                psa_user: agent.psa_user.clone().or_else(|| found?.psa_user.clone()),
-                managed_by: ManagedBy::Config,
-                active: agent.active,
-                disabled_at: found.and_then(|row| row.disabled_at),
-                retired_at: None,
-            };
-            match super::agents::write(&mut *transaction, tenant, &row, now).await {
-                Ok(()) => applied.push(row),
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-                    transaction.rollback().await?;
+        for (agent, row) in agents.iter().zip(&wanted) {
+            match super::agents::write(change.connection(), tenant, row).await {
+                Ok(()) => {}
+                Err(error) if is_taken(&error) => {
+                    change.rollback().await?;
                     return Err(self.taken(tenant, agent).await?);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        transaction.commit().await?;
-        Ok(applied)
+        change.commit().await?;
+        Ok(wanted)
+    }
+
+    /// Adds issuers and agents, the agents under ids of their own, all of them or none; for those that another
+    /// system kept before.
+    ///
+    /// # Errors
+    /// As [`Store::put_issuer`] and [`Store::add_agent`]. Nothing has changed then.
+    pub async fn take_over(
+        &self,
+        tenant: &str,
+        issuers: &[IssuerRow],
+        agents: &[(String, NewAgent)],
+    ) -> Result<Vec<AgentRow>, StoreError> {
+        let now = self.clock.now();
+        let mut change = self.change(tenant).await?;
+        let version = change.version;
+        for row in issuers {
+            super::issuers::put(change.connection(), tenant, row, now, version).await?;
+        }
+        let mut added = Vec::with_capacity(agents.len());
+        for (id, agent) in agents {
+            added.push(super::agents::add(&mut change, tenant, id, agent, now).await?);
+        }
+        change.commit().await?;
+        Ok(added)
     }
 
     /// Says which administrator's agent stands against one of the configuration file.
@@ -103,6 +132,47 @@ impl Store {
             ),
         }))
     }
+}
+
+/// The row that an agent of the file is to be, given the one that it was.
+fn wanted(agent: &NewAgent, found: Option<&AgentRow>, now: Millis, version: i64) -> AgentRow {
+    let id = found.map_or_else(|| Uuid::new_v4().to_string(), |row| row.id.clone());
+    let mut row = agent.row(id, ManagedBy::Config, now, version);
+    if let Some(found) = found {
+        row.created_at = found.created_at;
+        row.created_by.clone_from(&found.created_by);
+        row.disabled_at = found.disabled_at;
+        row.keys_void_before = found.keys_void_before;
+        if row.psa_user.is_none() {
+            row.psa_user.clone_from(&found.psa_user);
+            row.provisioned |= found.provisioned;
+        }
+    }
+    row
+}
+
+/// True where the file's issuers in the store are these.
+fn same_issuers(kept: &[IssuerRow], issuers: &[IssuerRow]) -> bool {
+    let told = |row: &IssuerRow| IssuerRow {
+        id: String::new(),
+        managed_by: ManagedBy::Config,
+        active: true,
+        created_at: 0,
+        updated_at: 0,
+        changed: 0,
+        ..row.clone()
+    };
+    let by_file = || kept.iter().filter(|row| row.managed_by == ManagedBy::Config);
+    by_file().count() == issuers.len()
+        && issuers.iter().all(|row| by_file().any(|kept| kept.active && told(kept) == told(row)))
+}
+
+/// True where the file's agents in use are these.
+fn same_agents(known: &[AgentRow], wanted: &[AgentRow]) -> bool {
+    let told = |row: &AgentRow| AgentRow { updated_at: 0, changed: 0, ..row.clone() };
+    let in_use = || known.iter().filter(|row| row.retired_at.is_none());
+    in_use().count() == wanted.len()
+        && wanted.iter().all(|row| in_use().any(|known| told(known) == told(row)))
 }
 
 /// For each of `agents` the earlier row that is the same agent, each row at most once: first by

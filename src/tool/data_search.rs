@@ -47,5 +47,7 @@ pub(super) fn at(path: &str) -> Entry {
         playbooks: Vec::new(),
         effect: Effect::Read,
         timeout: None,
+        // Only the registry's own entries are handed on.
+        source: Box::default(),
     }
 }

@@ -75,6 +75,8 @@ pub struct Entry {
     pub effect: Effect,
     /// The longest that a call of it may take, where the operator says so.
     pub timeout: Option<Duration>,
+    /// The registry's own JSON of it.
+    pub source: Box<str>,
 }
 
 impl Entry {
@@ -113,6 +115,7 @@ const ELSEWHERE: &[&str] =
 
 /// Reads one raw entry; the error is the reason why it cannot be used.
 pub(super) fn read(raw: &Value) -> Result<Entry, String> {
+    let source = raw.to_string().into_boxed_str();
     let raw = raw.as_object().ok_or("it is not an object")?;
     let id = words(raw, "id").ok_or("it has no id")?;
     if id.len() > 200 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
@@ -141,6 +144,7 @@ pub(super) fn read(raw: &Value) -> Result<Entry, String> {
         playbooks: texts(raw.get("playbooks")),
         effect: classify(verb, &path),
         timeout: None,
+        source,
         id,
         verb,
         path,

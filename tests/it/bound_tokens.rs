@@ -23,7 +23,7 @@ use sidegate::identity::trust::TrustedIssuer;
 use sidegate::idp::{self, IdpConfig};
 use sidegate::metrics::Metrics;
 use sidegate::secret::Secret;
-use sidegate::store::{IssuerRow, ManagedBy, NewAgent, Store, StoreConfig};
+use sidegate::store::{IssuerRow, NewAgent, Store, StoreConfig};
 use sidegate::tool::effect::Effect;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -51,7 +51,7 @@ impl Door {
         let issuer = Issuer::start().await;
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/sidegate.db", folder.path().display());
-        let store = Store::open(&StoreConfig { url }, Clock::System).await.unwrap();
+        let store = Store::open(&StoreConfig::at(url), Clock::System).await.unwrap();
         store.ensure_tenant("acme", "Acme").await.unwrap();
         store.put_issuer("acme", &row(&issuer, require_bound_tokens)).await.unwrap();
         store.add_agent("acme", &worker(&issuer)).await.unwrap();
@@ -96,8 +96,7 @@ fn row(issuer: &Issuer, require_bound_tokens: bool) -> IssuerRow {
         leeway: trusted.leeway,
         required_scopes: trusted.required_scopes,
         require_bound_tokens,
-        managed_by: ManagedBy::Admin,
-        active: true,
+        ..IssuerRow::default()
     }
 }
 
@@ -107,10 +106,7 @@ fn worker(issuer: &Issuer) -> NewAgent {
         name: "worker".to_owned(),
         issuer: issuer.url.clone(),
         subject: "worker".to_owned(),
-        max_effect: None,
-        call_timeout: None,
-        psa_user: None,
-        active: true,
+        ..NewAgent::default()
     }
 }
 

@@ -16,7 +16,7 @@ async fn store() -> (Store, TempDir) {
 }
 
 async fn open(folder: &TempDir) -> Store {
-    let config = StoreConfig { url: format!("sqlite://{}/sidegate.db", folder.path().display()) };
+    let config = StoreConfig::at(format!("sqlite://{}/sidegate.db", folder.path().display()));
     Store::open(&config, Clock::manual(1_000)).await.unwrap()
 }
 
@@ -25,37 +25,32 @@ fn agent(name: &str, subject: &str) -> NewAgent {
         name: name.to_owned(),
         issuer: ISSUER.to_owned(),
         subject: subject.to_owned(),
-        max_effect: None,
-        call_timeout: None,
-        psa_user: None,
-        active: true,
+        ..NewAgent::default()
     }
 }
 
 fn issuer(managed_by: ManagedBy) -> IssuerRow {
     IssuerRow {
         issuer: ISSUER.to_owned(),
-        jwks_uri: None,
         audiences: vec!["api://one".to_owned()],
         subject_claim: "azp".to_owned(),
         max_age: Some(600),
-        leeway: 60,
         required_scopes: RequiredScopes { read: vec!["psa.read".to_owned()], ..RequiredScopes::default() },
         require_bound_tokens: true,
         managed_by,
-        active: true,
+        ..IssuerRow::default()
     }
 }
 
 #[tokio::test]
 async fn what_was_written_is_there_after_a_second_opening() {
     let (store, folder) = store().await;
-    store.put_issuer(TENANT, &issuer(ManagedBy::Admin)).await.unwrap();
+    let trusted = store.put_issuer(TENANT, &issuer(ManagedBy::Admin)).await.unwrap();
     let added = store.add_agent(TENANT, &agent("one", "a")).await.unwrap();
     store.close().await;
     let again = open(&folder).await;
     assert_eq!(again.agents(TENANT).await.unwrap(), [added]);
-    assert_eq!(again.issuers(TENANT).await.unwrap(), [issuer(ManagedBy::Admin)]);
+    assert_eq!(again.issuers(TENANT).await.unwrap(), [trusted]);
 }
 
 #[tokio::test]
@@ -78,18 +73,18 @@ async fn another_tenants_identity_is_its_own_affair_and_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_version_changes_with_any_other_connections_write_and_with_nothing_else() {
+async fn a_version_changes_with_any_processes_write_to_its_tenant_and_with_nothing_else() {
     let (store, folder) = store().await;
     let other = open(&folder).await;
-    let before = store.version().await.unwrap();
-    assert_eq!(store.version().await.unwrap(), before);
+    let version = async || store.versions().await.unwrap();
+    let before = version().await;
     store.agents(TENANT).await.unwrap();
-    assert_eq!(store.version().await.unwrap(), before);
+    assert_eq!(version().await, before);
     other.add_agent(TENANT, &agent("one", "a")).await.unwrap();
-    let after = store.version().await.unwrap();
-    assert_ne!(after, before);
-    store.add_agent(TENANT, &agent("two", "b")).await.unwrap();
-    assert_ne!(store.version().await.unwrap(), after, "its own pool's writes count too");
+    assert_eq!(version().await, [(TENANT.to_owned(), before[0].1 + 1)]);
+    other.ensure_tenant("other", "Other").await.unwrap();
+    other.put_issuer("other", &issuer(ManagedBy::Admin)).await.unwrap();
+    assert_eq!(version().await, [(TENANT.to_owned(), before[0].1 + 1), ("other".to_owned(), 1)]);
 }
 
 /// Applies a file with these agents and the one issuer.
@@ -131,7 +126,7 @@ async fn what_the_configuration_file_switches_off_no_administrator_switches_on()
 async fn agents_and_issuers_that_the_file_names_no_longer_are_gone_and_others_are_left_alone() {
     let (store, _folder) = store().await;
     let other = IssuerRow { issuer: "https://other.example".to_owned(), ..issuer(ManagedBy::Admin) };
-    store.put_issuer(TENANT, &other).await.unwrap();
+    let other = store.put_issuer(TENANT, &other).await.unwrap();
     apply(&store, &[agent("from file", "a")]).await.unwrap();
     store.add_agent(TENANT, &agent("by hand", "b")).await.unwrap();
     store.apply_config(TENANT, &[], &[]).await.unwrap();
@@ -250,7 +245,7 @@ async fn the_kept_catalogue_is_the_last_one_and_its_time_moves_with_each_sight()
 
 #[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
-    let config = StoreConfig { url: "sqlite:///nowhere/at/all/sidegate.db".to_owned() };
+    let config = StoreConfig::at("sqlite:///nowhere/at/all/sidegate.db");
     let error = Store::open(&config, Clock::System).await.err().unwrap().to_string();
     assert!(error.contains("/nowhere/at/all") && error.contains("store.url"), "{error}");
 }

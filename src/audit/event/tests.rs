@@ -21,6 +21,8 @@ fn a_full_record_has_every_field_under_its_name() {
         issuer: "https://idp.example",
         subject: "s1",
         token_id: Some("j1"),
+        person: Some("ali\u{7}ce"),
+        oauth_client: Some("desk"),
     });
     builder.client(Some("agent\u{7}kit"), Some("1.2"));
     builder.client_address("192.0.2.7".parse().unwrap());
@@ -45,7 +47,7 @@ fn a_full_record_has_every_field_under_its_name() {
         json!({
             "record": "event", "time": "2026-01-09T23:06:40.120Z", "request_id": "0198-id", "tenant": "acme",
             "agent_id": "a1", "agent": "triage", "issuer": "https://idp.example", "subject": "s1",
-            "token_id": "j1", "client_name": "agentkit", "client_version": "1.2",
+            "token_id": "j1", "person": "alice", "oauth_client": "desk", "client_name": "agentkit", "client_version": "1.2",
             "client_address": "192.0.2.7", "revision": "r1", "method": "tools/call",
             "tool": "call_api_endpoint", "entry_id": "get-_api_v1_x", "upstream_method": "GET",
             "upstream_path": "/api/v1/x?token=[redacted]&page=2", "effect": "read", "decision": "allow",

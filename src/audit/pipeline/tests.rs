@@ -19,7 +19,7 @@ fn event(id: impl Into<String>) -> Event {
 
 fn on_file(path: &Path, rotate: u64, keep: u32) -> Audit {
     let sink = FileSink::open(path, rotate, keep).unwrap();
-    Audit::start(Box::new(sink), 10_000, Arc::default(), Duration::from_millis(200)).unwrap()
+    Audit::start(Box::new(sink), 10_000, Arc::default(), Duration::from_millis(200), None).unwrap()
 }
 
 fn ids(text: &str) -> Vec<String> {
@@ -67,7 +67,7 @@ impl Memory {
     }
 
     fn audit(&self, queue: usize) -> Audit {
-        Audit::start(Box::new(self.clone()), queue, Arc::default(), Duration::from_millis(200)).unwrap()
+        Audit::start(Box::new(self.clone()), queue, Arc::default(), Duration::from_millis(200), None).unwrap()
     }
 }
 

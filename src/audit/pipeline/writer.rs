@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Depth, Item};
-use crate::audit::AuditError;
+use crate::audit::{AuditError, Event};
 use crate::audit::sink::{BATCH, Failed, Sink};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -19,12 +19,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     sink: Box<dyn Sink>,
     depth: Arc<Depth>,
+    copy: Option<Copy>,
     pending: VecDeque<Line>,
     batch: Vec<u8>,
     trouble: Option<Trouble>,
     /// Something was written since the last sync.
     unsynced: bool,
 }
+
+/// Told of each record and of how it is written.
+pub(super) type Copy = Box<dyn Fn(&Event, &[u8]) + Send>;
 
 struct Line {
     bytes: Vec<u8>,
@@ -41,8 +45,8 @@ struct Trouble {
 }
 
 impl Writer {
-    pub(super) fn new(sink: Box<dyn Sink>, depth: Arc<Depth>) -> Self {
-        Self { sink, depth, pending: VecDeque::new(), batch: Vec::new(), trouble: None, unsynced: false }
+    pub(super) fn new(sink: Box<dyn Sink>, depth: Arc<Depth>, copy: Option<Copy>) -> Self {
+        Self { sink, depth, copy, pending: VecDeque::new(), batch: Vec::new(), trouble: None, unsynced: false }
     }
 
     /// Turns `items` into lines behind those that wait.
@@ -55,6 +59,9 @@ impl Writer {
                 tracing::error!(?event, %error, "an audit record has no JSON");
                 bytes.clear();
                 bytes.extend_from_slice(b"{\"record\":\"broken\"}\n");
+            }
+            if let Some(copy) = &self.copy {
+                copy(&event, &bytes);
             }
             self.pending.push_back(Line { bytes, since, record, ack });
         }
@@ -162,6 +169,11 @@ impl Writer {
     /// True where nothing waits and all is synced.
     pub(super) fn is_clean(&self) -> bool {
         self.pending.is_empty() && !self.unsynced
+    }
+
+    /// Nobody is told any more.
+    pub(super) fn alone(&mut self) {
+        self.copy = None;
     }
 
     /// True where the last attempt failed.

@@ -1,11 +1,11 @@
 //! `sidegate idp add|list`.
 
-use std::path::Path;
-
 use clap::{Args, Subcommand};
 
-use super::{Done, administer};
+use super::{Done, Place, administer};
 use crate::app::AppError;
+use crate::gate::admin::Actor;
+use crate::identity::preset::ProviderSpec;
 use crate::identity::scopes::RequiredScopes;
 use crate::identity::trust::TrustedIssuer;
 
@@ -53,8 +53,8 @@ pub struct AddArguments {
     skip_probe: bool,
 }
 
-pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
-    let (_, admin) = administer(config).await?;
+pub async fn run(at: Place<'_>, command: IdpCommand) -> Done {
+    let (_, admin) = administer(at).await?;
     let failed = |error: crate::gate::admin::AdminError| AppError(error.to_string());
     match command {
         IdpCommand::Add(add) => {
@@ -74,7 +74,9 @@ pub async fn run(config: Option<&Path>, command: IdpCommand) -> Done {
                 ..TrustedIssuer::default()
             };
             let name = trusted.issuer.clone();
-            match admin.add_issuer(&trusted, add.skip_probe).await.map_err(failed)? {
+            let spec = ProviderSpec::of(&trusted);
+            let added = admin.add_provider(&Actor::command_line(), &spec, !add.skip_probe).await;
+            match added.map_err(failed)?.1 {
                 Some(found) => {
                     println!("issuer {name} is trusted: {} keys at {}", found.keys, found.jwks_uri)
                 }

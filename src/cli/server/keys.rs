@@ -1,10 +1,8 @@
 //! `sidegate keys sweep`.
 
-use std::path::Path;
-
 use clap::Subcommand;
 
-use super::{Done, administer};
+use super::{Done, Place, administer};
 use crate::app::AppError;
 
 #[derive(Debug, Subcommand)]
@@ -13,9 +11,9 @@ pub enum KeysCommand {
     Sweep,
 }
 
-pub async fn run(config: Option<&Path>, command: KeysCommand) -> Done {
+pub async fn run(at: Place<'_>, command: KeysCommand) -> Done {
     let KeysCommand::Sweep = command;
-    let (_, admin) = administer(config).await?;
+    let (_, admin) = administer(at).await?;
     let removed = admin.sweep_keys().await.map_err(|error| AppError(error.to_string()))?;
     println!("{removed} expired keys removed");
     Ok(())

@@ -1,5 +1,6 @@
 //! The server's commands: each is a thin file that calls the gate or the app.
 
+mod admin_token;
 mod agent;
 mod check;
 mod demo;
@@ -9,17 +10,19 @@ mod keys;
 mod local;
 mod logging;
 mod serve;
+mod tenant;
 mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 use crate::app::{self, AppError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::gate::admin::Admin;
+use crate::gate::admin::{Admin, Admins};
 
 /// Where the configuration is looked for when none is named.
 const USUAL_PLACES: [&str; 2] = ["sidegate.toml", "/etc/sidegate/sidegate.toml"];
@@ -30,6 +33,16 @@ pub struct Options {
     /// The configuration file; without it ./sidegate.toml, then /etc/sidegate/sidegate.toml.
     #[arg(long, global = true, env = "SIDEGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The tenant that a command is about, by id or slug; without it the one of the configuration file.
+    #[arg(long, global = true, env = "SIDEGATE_TENANT", value_name = "TENANT")]
+    tenant: Option<String>,
+}
+
+/// What most commands need of the options.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    config: Option<&'a Path>,
+    tenant: Option<&'a str>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +61,12 @@ pub enum Command {
     /// Add and list trusted identity providers.
     #[command(subcommand)]
     Idp(idp::IdpCommand),
+    /// Add, list and change tenants beside the one of the configuration file.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Make, list and revoke tokens for the administrators' interface.
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokenCommand),
     /// Explain a token, or get a new one from the running demo.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -66,15 +85,18 @@ type Done = Result<(), AppError>;
 /// Runs one command; complaints go to standard error.
 pub async fn run(options: Options, command: Command) -> ExitCode {
     let config = options.config.as_deref();
+    let at = Place { config, tenant: options.tenant.as_deref() };
     let done = match command {
         Command::Serve => serve::run(config).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Init(arguments) => init::run(config, arguments).await,
         Command::Check => check::run(config),
-        Command::Agent(command) => agent::run(config, command).await,
-        Command::Idp(command) => idp::run(config, command).await,
-        Command::Token(command) => token::run(config, command).await,
-        Command::Keys(command) => keys::run(config, command).await,
+        Command::Agent(command) => agent::run(at, command).await,
+        Command::Idp(command) => idp::run(at, command).await,
+        Command::Tenant(command) => tenant::run(config, command).await,
+        Command::AdminToken(command) => admin_token::run(at, command).await,
+        Command::Token(command) => token::run(at, command).await,
+        Command::Keys(command) => keys::run(at, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };
@@ -103,9 +125,15 @@ fn load(named: Option<&Path>) -> Result<Config, AppError> {
 /// The administrator's verbs on the configured store. The configuration file's own agents and
 /// issuers are not applied here: only `serve` does that, so that a command that is run with
 /// another file switches nobody off.
-async fn administer(named: Option<&Path>) -> Result<(Config, Admin), AppError> {
-    let config = load(named)?;
+async fn administer(at: Place<'_>) -> Result<(Config, Admin), AppError> {
+    let config = load(at.config)?;
     logging::start(&config.log);
-    let admin = app::admin(&config, Clock::System).await?;
+    let admin = app::admin(&config, Clock::System, at.tenant).await?;
     Ok((config, admin))
+}
+
+/// The verbs on tenants themselves and on admin tokens.
+async fn administer_all(named: Option<&Path>) -> Result<Admins, AppError> {
+    let (_, main) = administer(Place { config: named, tenant: None }).await?;
+    Ok(Admins::new(Arc::new(main)))
 }

@@ -1,11 +1,10 @@
 //! `sidegate token explain|new`.
 
 use std::io::Read;
-use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::{Done, administer, demo};
+use super::{Place, Done, administer, demo};
 use crate::app::{self, AppError};
 
 #[derive(Debug, Subcommand)]
@@ -32,17 +31,17 @@ pub struct NewArguments {
     agent: String,
 }
 
-pub async fn run(config: Option<&Path>, command: TokenCommand) -> Done {
+pub async fn run(at: Place<'_>, command: TokenCommand) -> Done {
     match command {
-        TokenCommand::Explain(arguments) => explain(config, arguments).await,
+        TokenCommand::Explain(arguments) => explain(at, arguments).await,
         TokenCommand::New(arguments) => {
-            println!("{}", demo::new_token(config, &arguments.agent).await?.expose());
+            println!("{}", demo::new_token(at.config, &arguments.agent).await?.expose());
             Ok(())
         }
     }
 }
 
-async fn explain(config: Option<&Path>, arguments: ExplainArguments) -> Done {
+async fn explain(at: Place<'_>, arguments: ExplainArguments) -> Done {
     let token = match arguments.token {
         Some(token) => token,
         None => {
@@ -54,8 +53,8 @@ async fn explain(config: Option<&Path>, arguments: ExplainArguments) -> Done {
             text
         }
     };
-    let (config, admin) = administer(config).await?;
-    let resource = app::resource(&config);
+    let (_, admin) = administer(at).await?;
+    let resource = (admin.resource)();
     let told = admin.explain(token.trim(), &resource).await.map_err(|error| AppError(error.to_string()))?;
     if arguments.json {
         println!("{}", serde_json::json!(told));

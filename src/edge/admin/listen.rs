@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +37,7 @@ const HEADER: Duration = Duration::from_secs(15);
 const AGE: Duration = Duration::from_secs(600);
 
 /// How long a request in flight may go on once its connection is to end.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Bytes of a request's header, and of what is read ahead.
 const HEADER_BYTES: usize = 32 << 10;
@@ -60,7 +60,7 @@ pub struct AdminDoor {
 /// The administrators' listeners while they are served.
 pub struct AdminListening {
     stop: watch::Sender<bool>,
-    listeners: JoinSet<()>,
+    listeners: Mutex<JoinSet<()>>,
     reception: Arc<Reception>,
 }
 
@@ -114,7 +114,7 @@ impl AdminDoor {
         for listener in ready {
             listeners.spawn(reception.clone().listen(listener, stopping.clone()));
         }
-        Ok(AdminListening { stop, listeners, reception })
+        Ok(AdminListening { stop, listeners: Mutex::new(listeners), reception })
     }
 }
 
@@ -128,9 +128,10 @@ impl AdminListening {
     }
 
     /// Accepts nothing more, lets requests in flight end, and ends itself when they have.
-    pub async fn close(mut self) {
+    pub async fn close(&self) {
         let _ = self.stop.send(true);
-        while self.listeners.join_next().await.is_some() {}
+        let mut listeners = self.listeners.lock().await;
+        while listeners.join_next().await.is_some() {}
         let all = u32::try_from(self.reception.all).unwrap_or(u32::MAX);
         let _ = timeout(GRACE, self.reception.places.acquire_many(all)).await;
     }

@@ -62,8 +62,8 @@ impl From<Step> for Tried {
 #[utoipa::path(post, path = "/tokens/explain", tag = "trials", operation_id = "explainToken", request_body = Trial, responses((status = 200, body = Data<Verdict>), Problems))]
 async fn explain(who: Who, Body(trial): Body<Trial>) -> Result<Json<Data<Verdict>>, Problem> {
     let resource = match said(trial.resource) {
-        Some(url) => Arc::new(resource(&url)?),
-        None => who.admin.resource.clone(),
+        Some(url) => resource(&url)?,
+        None => (who.admin.resource)(),
     };
     let Explanation { accepted, reason, steps } = who.admin.explain(trial.token.trim(), &resource).await?;
     let steps = steps.into_iter().map(Tried::from).collect();

@@ -170,7 +170,8 @@ async fn by_token(web: &Web, secret: &Secret, tenant: Option<&str>) -> Result<Op
 async fn by_key(web: &Web, key: &Secret, tenant: Option<&str>) -> Result<Option<Who>, Problem> {
     let admin = match tenant {
         None => Some(web.admins.main()),
-        Some(tenant) => web.admins.find(tenant),
+        // The PSA's own scripts say its id there.
+        Some(tenant) => web.admins.find(tenant).or_else(|| web.admins.find_in_psa(tenant)),
     };
     let Some(admin) = admin else { return Ok(None) };
     let Some(user) = admin.psa_administrator(key).await? else { return Ok(None) };

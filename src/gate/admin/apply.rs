@@ -2,7 +2,8 @@
 //!
 //! Does not know the file: the composition root hands in what it says.
 
-use super::{Admin, AdminError, AgentSpec, issuers, said};
+use super::{Admin, AdminError, AgentSpec, providers, sound};
+use crate::identity::preset::ProviderSpec;
 use crate::identity::trust::TrustedIssuer;
 use crate::store::ManagedBy;
 
@@ -22,8 +23,11 @@ impl Admin {
         agents: &[AgentSpec],
     ) -> Result<(), AdminError> {
         trusted.iter().try_for_each(|issuer| self.judge(issuer))?;
-        agents.iter().try_for_each(|spec| said(spec.problems()))?;
-        let rows: Vec<_> = trusted.iter().map(|issuer| issuers::row(issuer, ManagedBy::Config)).collect();
+        agents.iter().try_for_each(|spec| sound(spec.problems()))?;
+        let rows: Vec<_> = trusted
+            .iter()
+            .map(|issuer| providers::row(issuer, &ProviderSpec::of(issuer), ManagedBy::Config))
+            .collect();
         let new: Vec<_> = agents.iter().map(AgentSpec::row).collect();
         let applied = self.store.apply_config(&self.tenant, &rows, &new).await?;
         for (row, spec) in applied.iter().zip(agents).filter(|(_, spec)| spec.provision) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Admin, AdminError};
 use crate::clock::rfc3339;
-use crate::gate::roster;
+use crate::gate::roster::{self, Defaults, Snapshot};
 use crate::identity::metadata::Resource;
 use crate::identity::token;
 use crate::identity::trust::{self, Caller};
@@ -59,12 +59,18 @@ impl Explanation {
 }
 
 impl Admin {
+    /// The tenant's rows as they are now.
+    pub(super) async fn snapshot(&self) -> Result<Snapshot, AdminError> {
+        let defaults = Defaults { max_effect: Effect::Read, hosted: self.hosted.clone() };
+        Ok(roster::read(&self.store, &self.tenant, defaults).await?)
+    }
+
     /// Follows `token` through the check that a call to `resource` would make.
     ///
     /// # Errors
     /// The store's only: everything about the token is part of the explanation.
     pub async fn explain(&self, token: &str, resource: &Resource) -> Result<Explanation, AdminError> {
-        let snapshot = roster::read(&self.store, &self.tenant, Effect::Read).await?;
+        let snapshot = self.snapshot().await?;
         let mut told = Explanation { accepted: false, reason: None, steps: Vec::new() };
         let peeked = match token::peek(token) {
             Ok(peeked) => peeked,
@@ -115,6 +121,7 @@ impl Admin {
             Err(fault) => {
                 let (check, detail) = match fault {
                     trust::TrustFault::Proof(fault) => ("confirmation", fault.to_string()),
+                    trust::TrustFault::Kind(fault) => ("kind of agent", fault.to_string()),
                     trust::TrustFault::Disabled => {
                         ("agent", "the agent is switched off; `sidegate agent enable` lifts it".to_owned())
                     }

@@ -1,0 +1,112 @@
+//! Who changed what: one event a change, with what was before and what is after.
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::AdminError;
+use crate::audit::{Audit, ChangeFacts, EventBuilder};
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// Who asks for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// What people call it.
+    pub name: String,
+    /// What it is.
+    pub kind: ActorKind,
+    /// Its id, where it has one: an admin token's, a PSA user's.
+    pub id: Option<String>,
+}
+
+/// What asks for a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// The bearer of an admin token.
+    AdminToken,
+    /// The owner of a PSA key.
+    PsaUser,
+    /// Whoever may run commands on the machine.
+    CommandLine,
+}
+
+impl Actor {
+    /// Whoever runs a command.
+    pub fn command_line() -> Self {
+        Self { name: "command line".to_owned(), kind: ActorKind::CommandLine, id: None }
+    }
+
+    fn label(&self) -> &'static str {
+        match self.kind {
+            ActorKind::AdminToken => "admin_token",
+            ActorKind::PsaUser => "psa_user",
+            ActorKind::CommandLine => "command_line",
+        }
+    }
+}
+
+/// Where changes are recorded: in the store, and in a running server's record too.
+#[derive(Clone)]
+pub struct Record {
+    store: Store,
+    audit: Option<Audit>,
+    clock: Clock,
+}
+
+/// What was changed.
+pub(super) struct Change<'a> {
+    /// `agent.disable`: what, and what was done to it.
+    pub action: &'static str,
+    /// Its id.
+    pub target: &'a str,
+    /// The agent that it is about, if any.
+    pub agent: Option<(&'a str, &'a str)>,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+impl Record {
+    /// In `store`, and in `audit` where a server runs.
+    pub fn new(store: Store, audit: Option<Audit>, clock: Clock) -> Self {
+        Self { store, audit, clock }
+    }
+
+    /// Records a change that was made.
+    ///
+    /// # Errors
+    /// The change was made and could not be recorded.
+    pub(super) async fn change(
+        &self,
+        tenant: &str,
+        actor: &Actor,
+        change: Change<'_>,
+    ) -> Result<(), AdminError> {
+        let now = self.clock.now();
+        let millis = u64::try_from(now).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+        let mut event = EventBuilder::new(Uuid::to_string(&id), now);
+        event.tenant(tenant);
+        event.change(ChangeFacts {
+            actor: &actor.name,
+            actor_kind: actor.label(),
+            actor_id: actor.id.as_deref(),
+            action: change.action,
+            target: change.target,
+            agent: change.agent,
+            before: change.before.as_ref(),
+            after: change.after.as_ref(),
+        });
+        let event = event.finish("ok", std::time::Duration::ZERO);
+        let row = event.own_row().into_iter().collect::<Vec<_>>();
+        let recorded = self.store.put_events(&row).await;
+        tracing::info!(tenant, actor = actor.name, action = change.action, target = change.target, "changed");
+        if let Some(audit) = &self.audit {
+            audit.submit(event);
+        }
+        recorded.map_err(|error| {
+            AdminError::Refused(format!("{} is done, but could not be recorded: {error}", change.action))
+        })
+    }
+}
