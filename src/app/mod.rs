@@ -141,12 +141,12 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
 }
 
 fn configured_issuers(config: &Config) -> Vec<String> {
-    config.issuers.iter().map(|issuer| issuer.issuer.clone()).collect()
+    config.issuers.iter().map(|issuer| issuer.trusted().issuer).collect()
 }
 
 /// The ways to those issuers that have one of their own.
-fn ways(config: &Config) -> BTreeMap<String, Transport> {
-    let all = config.issuers.iter().map(|issuer| (issuer.issuer.clone(), issuer.transport()));
+fn ways(config: &Config) -> BTreeMap<crate::idp::Source, Transport> {
+    let all = config.issuers.iter().map(|issuer| (crate::idp::source(&issuer.trusted()), issuer.transport()));
     all.filter(|(_, way)| *way != Transport::default()).collect()
 }
 

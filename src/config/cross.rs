@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::Config;
 use super::findings::Findings;
+use super::{Config, IssuerConfig};
 use crate::edge::ClientCertificates;
 use crate::gate::MESSAGES;
+use crate::identity::issuer::TrustedIssuer;
+use crate::identity::preset;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     super::listeners::check(config, findings);
@@ -82,10 +84,19 @@ pub fn wrong_public_url(text: &str) -> Option<&'static str> {
 }
 
 fn issuers(config: &Config, findings: &mut Findings) {
-    let mut seen = BTreeMap::new();
+    let mut seen: Vec<TrustedIssuer> = Vec::new();
     for (index, issuer) in config.issuers.iter().enumerate() {
-        if let Some(first) = seen.insert(&issuer.issuer, index) {
-            let message = format!("is the same as issuers[{first}].issuer; an issuer is written once");
+        // Where it has problems of its own, what is written may still be what another has.
+        let written = || TrustedIssuer { issuer: issuer.issuer.clone(), ..TrustedIssuer::default() };
+        let trusted = issuer.spec().trusted().unwrap_or_else(|_| written());
+        for (first, other) in seen.iter().enumerate() {
+            let message = match trusted.shared_identifier(other) {
+                None => continue,
+                Some(_) if trusted.issuer == other.issuer => {
+                    format!("is the same as issuers[{first}].issuer; an issuer is written once")
+                }
+                Some(shared) => format!("shares {shared} with issuers[{first}]; an `iss` means one issuer"),
+            };
             findings.follow(&format!("issuers[{index}].issuer"), &[], message);
         }
         if issuer.require_bound_tokens && config.server.client_certificates == ClientCertificates::Off {
@@ -97,17 +108,22 @@ fn issuers(config: &Config, findings: &mut Findings) {
                 message.to_owned(),
             );
         }
-        for (key, address) in [("issuer", Some(&issuer.issuer)), ("jwks_uri", issuer.jwks_uri.as_ref())] {
+        let named = Some(&trusted.issuer).filter(|issuer| !issuer.is_empty());
+        for (key, address) in [("issuer", named), ("jwks_uri", issuer.jwks_uri.as_ref())] {
             if let Some(Err(error)) = address.map(|address| config.idp.judge(address)) {
                 let also = ["idp.allow_private_networks"];
                 findings.follow(&format!("issuers[{index}].{key}"), &also, error.to_string());
             }
         }
+        seen.push(trusted);
     }
 }
 
 fn agents(config: &Config, findings: &mut Findings) {
     let (mut names, mut subjects) = (BTreeMap::new(), BTreeMap::new());
+    let mut trusted: Vec<_> = config.issuers.iter().map(IssuerConfig::trusted).collect();
+    let bound = config.agents.iter().map(|agent| agent.issuer.as_str());
+    trusted.extend(preset::hosted(&config.idp.hosted(), bound));
     for (index, agent) in config.agents.iter().enumerate() {
         let at = format!("agents[{index}]");
         if let Some(first) = names.insert(&agent.name, index) {
@@ -121,7 +137,12 @@ fn agents(config: &Config, findings: &mut Findings) {
             );
             findings.follow(&format!("{at}.subject"), &[&format!("{at}.issuer")], message);
         }
-        if !config.issuers.iter().any(|issuer| issuer.issuer == agent.issuer) {
+        if let Some(main) =
+            trusted.iter().find(|issuer| issuer.aliases.iter().any(|alias| alias.issuer == agent.issuer))
+        {
+            let message = format!("is an alias; agents are bound to the issuer itself, {}", main.issuer);
+            findings.follow(&format!("{at}.issuer"), &["issuers"], message);
+        } else if !trusted.iter().any(|issuer| issuer.issuer == agent.issuer) {
             let message = format!(
                 "agent `{}` has tokens from {}, which is none of [[issuers]]; add it there",
                 agent.name, agent.issuer

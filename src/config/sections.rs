@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
+use crate::identity::issuer::{IssuerAlias, TrustedIssuer};
+use crate::identity::preset::{Preset, ProviderSpec};
 use crate::identity::scopes::RequiredScopes;
-use crate::identity::trust::TrustedIssuer;
 use crate::outbound::Transport;
 use crate::units::Span;
 
@@ -75,14 +76,20 @@ impl LogConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// Exactly the `iss` of its tokens.
+    /// Which provider it is.
+    pub kind: Preset,
+    /// The directory's id, for kind microsoft.
+    pub entra_tenant_id: Option<String>,
+    /// Exactly the `iss` of its tokens. Other kinds than custom have their own.
     pub issuer: String,
+    /// Other `iss` of its tokens.
+    pub aliases: Vec<IssuerAlias>,
     /// Its key set; found by discovery where absent.
     pub jwks_uri: Option<String>,
     /// Accepted `aud` values beside the resource identifier.
     pub audiences: Vec<String>,
-    /// The claim that names the agent.
-    pub subject_claim: String,
+    /// The claim that names the agent; `None`: the usual one of its kind.
+    pub subject_claim: Option<String>,
     /// The oldest `iat` that is accepted.
     pub max_age: Option<Span>,
     /// How far clocks may differ.
@@ -103,10 +110,13 @@ pub struct IssuerConfig {
 impl Default for IssuerConfig {
     fn default() -> Self {
         Self {
+            kind: Preset::Custom,
+            entra_tenant_id: None,
             issuer: String::new(),
+            aliases: Vec::new(),
             jwks_uri: None,
             audiences: Vec::new(),
-            subject_claim: "sub".to_owned(),
+            subject_claim: None,
             max_age: None,
             leeway: Span::seconds(60),
             required_scopes: RequiredScopes::default(),
@@ -120,10 +130,13 @@ impl Default for IssuerConfig {
 }
 
 impl IssuerConfig {
-    /// The issuer as it is trusted, its times in whole seconds.
-    pub fn trusted(&self) -> TrustedIssuer {
-        TrustedIssuer {
-            issuer: self.issuer.clone(),
+    /// What an administrator would say of it, its times in whole seconds.
+    pub fn spec(&self) -> ProviderSpec {
+        ProviderSpec {
+            kind: self.kind,
+            entra_tenant_id: self.entra_tenant_id.clone(),
+            issuer: Some(self.issuer.clone()).filter(|issuer| !issuer.is_empty()),
+            aliases: self.aliases.clone(),
             jwks_uri: self.jwks_uri.clone(),
             audiences: self.audiences.clone(),
             subject_claim: self.subject_claim.clone(),
@@ -131,8 +144,12 @@ impl IssuerConfig {
             leeway: self.leeway.as_millis() / 1000,
             required_scopes: self.required_scopes.clone(),
             require_bound_tokens: self.require_bound_tokens,
-            ..TrustedIssuer::default()
         }
+    }
+
+    /// The issuer as it is trusted. One that has problems is none: it has no name.
+    pub fn trusted(&self) -> TrustedIssuer {
+        self.spec().trusted().unwrap_or_default()
     }
 
     /// The way to the issuer, as far as it is its own.
@@ -148,9 +165,13 @@ impl IssuerConfig {
 
     /// What is wrong within the element, as (key, message): the rules are those of `idp add`.
     pub fn problems(&self) -> Vec<(String, String)> {
-        let mut found = self.trusted().problems();
-        found.extend(self.transport().problems(&self.issuer));
-        found
+        match self.spec().trusted() {
+            Ok(trusted) => self.transport().problems(&trusted.issuer),
+            Err(mut found) => {
+                found.extend(self.transport().problems(&self.issuer));
+                found
+            }
+        }
     }
 }
 

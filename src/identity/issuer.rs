@@ -83,12 +83,12 @@ impl TrustedIssuer {
         }
         for (at, alias) in self.aliases.iter().enumerate() {
             if let Some(wrong) = wrong_identifier(&alias.issuer) {
-                say(&format!("aliases.{at}.issuer"), wrong);
+                say(&format!("aliases[{at}].issuer"), wrong);
             } else if self.identifiers().take(at + 1).any(|earlier| earlier == alias.issuer) {
-                say(&format!("aliases.{at}.issuer"), "is named before; leave it out".to_owned());
+                say(&format!("aliases[{at}].issuer"), "is named before; leave it out".to_owned());
             }
             if let Some(wrong) = alias.subject_claim.as_deref().and_then(wrong_claim) {
-                say(&format!("aliases.{at}.subject_claim"), wrong);
+                say(&format!("aliases[{at}].subject_claim"), wrong);
             }
         }
         // Unlike an issuer's, a key set's address may have a query: some providers name a policy in it.

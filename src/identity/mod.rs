@@ -5,7 +5,9 @@ pub mod challenge;
 mod claims;
 pub mod confirmation;
 mod fault;
-mod issuer;
+#[cfg(feature = "server")]
+pub mod guide;
+pub mod issuer;
 #[cfg(feature = "server")]
 mod json;
 #[cfg(feature = "server")]

@@ -4,6 +4,7 @@
 //! Pure: nothing is fetched here. Sources: Google's "OpenID Connect" and Microsoft's "Access token
 //! claims reference".
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -227,43 +228,53 @@ impl ProviderChange {
     }
 }
 
+/// The applications that a hosted installation has registered with providers, by their client ids.
+/// One that is empty is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosted {
+    pub google_client_id: Option<String>,
+    pub microsoft_client_id: Option<String>,
+}
+
+impl Hosted {
+    /// Google's application.
+    pub fn google(&self) -> Option<&str> {
+        given(self.google_client_id.as_deref())
+    }
+
+    /// Microsoft's application.
+    pub fn microsoft(&self) -> Option<&str> {
+        given(self.microsoft_client_id.as_deref())
+    }
+}
+
+fn given(id: Option<&str>) -> Option<&str> {
+    id.map(str::trim).filter(|id| !id.is_empty())
+}
+
 /// The issuers that are trusted without anybody's entry, since the shared application of a hosted
 /// installation is registered with them: Google, and of Entra each directory that `bound`, the
 /// issuers of a tenant's agents, names. The application's id is the only audience.
 ///
-/// An id that is empty configures nothing. The subject is `sub`, with which an ID token for the
+/// The subject is `sub`, with which an ID token for the
 /// application names the person; `azp` would be the application itself, the same for all.
-pub fn hosted<'a>(
-    google_client_id: Option<&str>,
-    microsoft_client_id: Option<&str>,
-    bound: impl IntoIterator<Item = &'a str>,
-) -> Vec<TrustedIssuer> {
-    let given = |id: Option<&str>| id.map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
-    let mut found: Vec<_> = given(google_client_id)
-        .map(|id| TrustedIssuer {
-            issuer: GOOGLE.to_owned(),
-            audiences: vec![id],
-            own_audiences_only: true,
-            ..TrustedIssuer::default()
-        })
-        .into_iter()
-        .collect();
-    if let Some(id) = given(microsoft_client_id) {
-        let mut directories: Vec<_> = bound.into_iter().filter_map(directory).collect();
-        directories.sort_unstable();
-        directories.dedup();
-        found.extend(directories.into_iter().map(|directory| {
-            let mut trusted = TrustedIssuer {
-                issuer: entra(directory),
-                audiences: vec![id.clone()],
-                own_audiences_only: true,
-                ..TrustedIssuer::default()
-            };
+pub fn hosted<'a>(hosted: &Hosted, bound: impl IntoIterator<Item = &'a str>) -> Vec<TrustedIssuer> {
+    let made_out_to = |id: &str, issuer: String| TrustedIssuer {
+        issuer,
+        audiences: vec![id.to_owned()],
+        own_audiences_only: true,
+        ..TrustedIssuer::default()
+    };
+    let google = hosted.google().map(|id| made_out_to(id, GOOGLE.to_owned()));
+    let directories: BTreeSet<_> = bound.into_iter().filter_map(directory).collect();
+    let microsoft = hosted.microsoft().into_iter().flat_map(|id| {
+        directories.iter().map(move |directory| {
+            let mut trusted = made_out_to(id, entra(directory));
             read_as_entra(&mut trusted, Some("sub"));
             trusted
-        }));
-    }
-    found
+        })
+    });
+    google.into_iter().chain(microsoft).collect()
 }
 
 /// The issuer of a directory's tokens of version 2.

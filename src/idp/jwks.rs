@@ -11,30 +11,29 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Discovered, Idp, IdpConfig, IdpError, KeySet, discovery};
+use super::{Discovered, Idp, IdpConfig, IdpError, KeySet, Source, discovery};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::TrustedIssuer;
 use crate::metrics::Metrics;
 use crate::outbound::{Guard, Outbound};
 
-/// The most issuers whose keys are kept.
+/// The most sources whose keys are kept, of all tenants together; beyond that, whose were asked for
+/// least recently are fetched again.
 const MAX_ISSUERS: u64 = 1024;
 
 type Fetched = Result<Arc<KeySet>, IdpError>;
 
-/// An issuer and where its keys are configured to be: another address is another set.
-type Source = (String, Option<String>);
-
 /// The clients that issuers are asked with.
 pub(super) struct Clients {
     pub usual: Outbound,
-    /// For issuers with a way of their own, by `iss`.
-    pub own: BTreeMap<String, Outbound>,
+    /// For issuers with a way of their own. Whoever names the same `iss` and other keys has none: a
+    /// client certificate is shown to nobody it was not meant for.
+    pub own: BTreeMap<Source, Outbound>,
 }
 
 impl Clients {
     fn of(&self, issuer: &TrustedIssuer) -> &Outbound {
-        self.own.get(&issuer.issuer).unwrap_or(&self.usual)
+        self.own.get(&super::source(issuer)).unwrap_or(&self.usual)
     }
 }
 
@@ -181,8 +180,7 @@ async fn timed_fetch(
 #[async_trait]
 impl Idp for Keys {
     async fn keys(&self, issuer: &TrustedIssuer, key_id: Option<&str>) -> Fetched {
-        let source = (issuer.issuer.clone(), issuer.jwks_uri.clone());
-        let shared = self.states.get_with(source, Arc::default);
+        let shared = self.states.get_with(super::source(issuer), Arc::default);
         let mut flight = {
             let mut state = shared.lock();
             match state.step(key_id, &self.config, self.clock.now()) {

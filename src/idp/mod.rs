@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::identity::preset::Hosted;
 use crate::identity::token::{Peeked, VerifyKey};
 use crate::identity::trust::TrustedIssuer;
 use crate::metrics::Metrics;
@@ -143,6 +144,11 @@ pub struct IdpConfig {
     pub allow_private_networks: Vec<IpNet>,
     /// PEM certificates that are trusted beside the system's, for issuers without a file of their own.
     pub ca_file: Option<PathBuf>,
+    /// The application that a hosted installation has registered with Google: its tokens are trusted
+    /// without an entry of Google's.
+    pub google_client_id: Option<String>,
+    /// The same with Microsoft, for every directory that an agent is bound to.
+    pub microsoft_client_id: Option<String>,
 }
 
 impl Default for IdpConfig {
@@ -154,11 +160,21 @@ impl Default for IdpConfig {
             timeout: Span::seconds(5),
             allow_private_networks: Vec::new(),
             ca_file: None,
+            google_client_id: None,
+            microsoft_client_id: None,
         }
     }
 }
 
 impl IdpConfig {
+    /// The applications of a hosted installation.
+    pub fn hosted(&self) -> Hosted {
+        Hosted {
+            google_client_id: self.google_client_id.clone(),
+            microsoft_client_id: self.microsoft_client_id.clone(),
+        }
+    }
+
     /// Judges one address of an issuer as [`Idp::judge`] does.
     ///
     /// # Errors
@@ -194,6 +210,12 @@ impl IdpConfig {
             "ca_file",
             "must name a readable file with PEM certificates",
         );
+        for (key, id) in
+            [("google_client_id", &self.google_client_id), ("microsoft_client_id", &self.microsoft_client_id)]
+        {
+            let written = id.as_deref().is_none_or(|id| !id.is_empty() && !id.contains(char::is_whitespace));
+            check(written, key, "must be the application's client id; leave it out where there is none");
+        }
         found
     }
 }
@@ -203,14 +225,23 @@ fn judge(guard: &Guard, address: &str) -> Result<(), IdpError> {
     judged.map_err(|why| IdpError::Unavailable { url: address.to_owned(), why })
 }
 
-/// Opens the door. `ways` are the ways to those issuers that differ from what `config` says for
-/// all, by `iss`; one without a `ca_file` has that of `config`. `unix_socket` means nothing here.
+/// Where the keys of an issuer are: its `iss`, and the key set's address where that is configured. Two
+/// tenants that trust one `iss` with keys from different places have nothing in common.
+pub type Source = (String, Option<String>);
+
+/// The source of the issuer's keys.
+pub fn source(issuer: &TrustedIssuer) -> Source {
+    (issuer.issuer.clone(), issuer.jwks_uri.clone())
+}
+
+/// Opens the door. `ways` are the ways to those sources that differ from what `config` says for
+/// all; one without a `ca_file` has that of `config`. `unix_socket` means nothing here.
 ///
 /// # Errors
 /// [`IdpError::Setup`] where the HTTP client cannot be made, such as for a bad `ca_file`.
 pub fn open(
     config: &IdpConfig,
-    ways: BTreeMap<String, Transport>,
+    ways: BTreeMap<Source, Transport>,
     metrics: Arc<Metrics>,
     clock: Clock,
 ) -> Result<Arc<dyn Idp>, IdpError> {
@@ -224,7 +255,7 @@ pub fn open(
     };
     let clients = jwks::Clients {
         usual: client(Transport::default())?,
-        own: ways.into_iter().map(|(issuer, way)| Ok((issuer, client(way)?))).collect::<Result<_, _>>()?,
+        own: ways.into_iter().map(|(source, way)| Ok((source, client(way)?))).collect::<Result<_, _>>()?,
     };
     Ok(Arc::new(jwks::Keys::new(config.clone(), clients, metrics, clock)))
 }
@@ -251,9 +282,21 @@ mod tests {
             keep_last_good: Span::millis(0),
             timeout: zero,
             ca_file: Some("/nowhere/ca.pem".into()),
+            google_client_id: Some(String::new()),
+            microsoft_client_id: Some("a b".into()),
             ..IdpConfig::default()
         };
         let keys: Vec<_> = config.problems().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["min_refresh_interval", "refresh", "timeout", "ca_file"]);
+        assert_eq!(
+            keys,
+            [
+                "min_refresh_interval",
+                "refresh",
+                "timeout",
+                "ca_file",
+                "google_client_id",
+                "microsoft_client_id"
+            ]
+        );
     }
 }

@@ -16,7 +16,7 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_BATCH: usize = 50;
 
 /// A request's id: an integer or a text, never null (JSON-RPC 2.0 section 4, narrowed by MCP).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Id {
     Number(Number),

@@ -598,6 +598,51 @@ fn an_issuer_is_refused_here_as_idp_add_refuses_it() {
 }
 
 #[test]
+fn a_provider_that_is_known_needs_no_more_than_differs_between_customers() {
+    let config = World::with(
+        r#"
+        [[issuers]]
+        kind = "google"
+        [[issuers]]
+        kind = "microsoft"
+        entra_tenant_id = "8F1C2D3E-4A5B-4C6D-8E7F-0123456789AB"
+        audiences = ["77c0ffee-0000-4000-8000-00000000000a"]
+        [[agents]]
+        name = "one"
+        issuer = "https://login.microsoftonline.com/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/v2.0"
+        subject = "a"
+        "#,
+    )
+    .config();
+    let [google, entra] = &config.issuers[..] else { panic!("two issuers") };
+    assert_eq!(google.trusted().issuer, "https://accounts.google.com");
+    assert_eq!((entra.trusted().subject_claim.as_str(), entra.trusted().audiences.len()), ("azp", 2));
+    let microsoft = |id: &str| format!("[[issuers]]\nkind = \"microsoft\"\nentra_tenant_id = {id:?}");
+    only(&microsoft("common"), "issuers[0].entra_tenant_id", "every directory there is");
+    only("[[issuers]]\nkind = \"microsoft\"", "issuers[0].entra_tenant_id", "is missing");
+    let both = "[[issuers]]\nissuer = \"https://sts.windows.net/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/\"\n";
+    let both = format!("{both}{}", microsoft("8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab"));
+    only(&both, "issuers[1].issuer", "an `iss` means one issuer");
+    let agent = "[[agents]]\nname = \"one\"\nsubject = \"a\"\nissuer = ";
+    let by_alias = "\"https://sts.windows.net/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/\"";
+    let by_alias = format!("{}\n{agent}{by_alias}", microsoft("8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab"));
+    only(&by_alias, "agents[0].issuer", "is an alias");
+}
+
+#[test]
+fn a_hosted_application_makes_its_providers_known_to_agents() {
+    let agents = |issuer: &str| format!("[[agents]]\nname = \"one\"\nsubject = \"a\"\nissuer = {issuer:?}\n");
+    let google = agents("https://accounts.google.com");
+    let entra = agents("https://login.microsoftonline.com/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/v2.0");
+    for agent in [&google, &entra] {
+        only(agent, "agents[0].issuer", "none of [[issuers]]");
+    }
+    assert_eq!(said(&format!("[idp]\ngoogle_client_id = \"g\"\n{google}")), []);
+    assert_eq!(said(&format!("[idp]\nmicrosoft_client_id = \"m\"\n{entra}")), []);
+    only("[idp]\ngoogle_client_id = \"\"", "idp.google_client_id", "client id");
+}
+
+#[test]
 fn an_agent_is_refused_here_as_agent_add_refuses_it() {
     let agent = |lines: &str| {
         format!(

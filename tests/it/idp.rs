@@ -168,12 +168,16 @@ impl World {
     /// True where the door has a key of that id.
     async fn knows(&self, issuer: &Issuer, key_id: &str) -> bool {
         let set = self.keys(issuer, key_id).await.unwrap();
-        !set.candidates(&token_of(key_id)).is_empty()
+        has(&set, key_id)
     }
 
     fn refreshes(&self, outcome: &str) -> u64 {
         self.metrics.jwks_refreshes.with_label_values(&[outcome]).get()
     }
+}
+
+fn has(set: &KeySet, key_id: &str) -> bool {
+    !set.candidates(&token_of(key_id)).is_empty()
 }
 
 fn token_of(key_id: &str) -> Peeked {
@@ -353,6 +357,20 @@ async fn another_configured_jwks_uri_is_another_set() {
 }
 
 #[tokio::test]
+async fn whoever_else_trusts_an_issuer_by_keys_of_his_own_gets_those_and_nobody_elses() {
+    let (issuer, squatter, world) = (Issuer::start().await, Issuer::start().await, world(config()));
+    *squatter.jwks.lock() = Answer::Json(keys(&["forged"]));
+    let posing = TrustedIssuer { jwks_uri: Some(format!("{}/jwks", squatter.url)), ..issuer.trusted() };
+    // In both orders, and again from the cache.
+    for _ in 0..2 {
+        assert!(has(&world.door.keys(&posing, Some("forged")).await.unwrap(), "forged"));
+        let honest = world.door.keys(&issuer.trusted(), Some("k1")).await.unwrap();
+        assert!(has(&honest, "k1") && !has(&honest, "forged"));
+    }
+    assert_eq!((issuer.fetches(), squatter.fetches()), (1, 1));
+}
+
+#[tokio::test]
 async fn metadata_that_speaks_for_another_issuer_is_refused() {
     let (issuer, world) = (Issuer::start().await, world(config()));
     for said in [format!("{}/", issuer.url), issuer.url.to_uppercase(), "https://idp.example".to_owned()] {
@@ -468,7 +486,8 @@ async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges
         ..TrustedIssuer::default()
     };
     let door = |config: &IdpConfig, at: &str, way: &Transport| {
-        let ways = BTreeMap::from([(at.to_owned(), way.clone())]);
+        let source = idp::source(&TrustedIssuer { issuer: at.to_owned(), ..trusted.clone() });
+        let ways = BTreeMap::from([(source, way.clone())]);
         idp::open(config, ways, Arc::new(Metrics::new()), Clock::System).unwrap()
     };
     let reached = |door: Arc<dyn Idp>| {
@@ -481,6 +500,9 @@ async fn an_issuer_is_reached_the_way_that_is_its_own_and_the_guard_still_judges
     assert_eq!(reached(door(&for_all, &url, &named)).await.unwrap().keys, 1, "idp.ca_file is the default");
     assert!(reached(door(&config(), &url, &named)).await.is_err(), "nobody vouches for it");
     assert!(reached(door(&config(), "https://other.example", &own)).await.is_err(), "another's way");
+    // The same `iss` with its keys elsewhere is another tenant's, say: it gets none of the file's trust.
+    let elsewhere = TrustedIssuer { jwks_uri: Some(format!("{url}/other")), ..trusted.clone() };
+    assert!(good.keys(&elsewhere, None).await.is_err(), "a way is to one source of keys");
     let strict = IdpConfig { allow_private_networks: vec![], ..config() };
     let socket = Transport { unix_socket: Some("/tmp/idp.sock".into()), ..own };
     assert!(reached(door(&strict, &url, &socket)).await.is_err(), "no way round the guard");

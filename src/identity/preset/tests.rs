@@ -19,6 +19,10 @@ fn custom(issuer: &str) -> ProviderSpec {
     ProviderSpec { issuer: Some(issuer.to_owned()), ..ProviderSpec::default() }
 }
 
+fn applications(google: Option<&str>, microsoft: Option<&str>) -> Hosted {
+    Hosted { google_client_id: google.map(str::to_owned), microsoft_client_id: microsoft.map(str::to_owned) }
+}
+
 fn wrong(spec: &ProviderSpec) -> Vec<String> {
     spec.trusted().err().unwrap_or_default().into_iter().map(|(field, _)| field).collect()
 }
@@ -116,7 +120,7 @@ fn every_complaint_comes_at_once_with_its_field() {
     let all = ["entra_tenant_id", "issuer", "jwks_uri", "subject_claim", "audiences", "leeway"];
     assert_eq!(wrong(&spec), all);
     let twice = vec![IssuerAlias { issuer: "https://a.example".to_owned(), subject_claim: None }];
-    assert_eq!(wrong(&ProviderSpec { aliases: twice, ..custom("https://a.example") }), ["aliases.0.issuer"]);
+    assert_eq!(wrong(&ProviderSpec { aliases: twice, ..custom("https://a.example") }), ["aliases[0].issuer"]);
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn a_description_is_found_again_in_what_it_made_and_changes_field_by_field() {
 #[test]
 fn a_hosted_application_trusts_tokens_made_out_to_itself_alone() {
     let bound = [V2, "https://sso.example", V2, "https://login.microsoftonline.com/common/v2.0", V1];
-    let trusted = hosted(Some("google-client"), Some(APPLICATION), bound);
+    let trusted = hosted(&applications(Some("google-client"), Some(APPLICATION)), bound);
     let named: Vec<_> = trusted.iter().map(|issuer| issuer.issuer.as_str()).collect();
     assert_eq!(named, [GOOGLE, V2]);
     for issuer in &trusted {
@@ -156,7 +160,7 @@ fn a_hosted_application_trusts_tokens_made_out_to_itself_alone() {
 #[test]
 fn without_the_id_of_an_application_nothing_is_trusted_beforehand() {
     for id in [None, Some(""), Some("  ")] {
-        assert_eq!(hosted(id, id, [V2]), []);
+        assert_eq!(hosted(&applications(id, id), [V2]), []);
     }
     let nameless =
         TrustedIssuer { issuer: GOOGLE.to_owned(), own_audiences_only: true, ..TrustedIssuer::default() };
