@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::{Args, Subcommand};
 
 use super::{Place, Done, administer, demo};
-use crate::app::{self, AppError};
+use crate::app::AppError;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {

@@ -59,7 +59,7 @@ pub fn router(config: &AdminConfig, bound: &[SocketAddr], admins: Arc<Admins>) -
     hosts.extend(names_of_loopback(bound));
     openapi::router(Arc::new(Web {
         admins,
-        doorway: Doorway::new(&[], &[], None, &hosts, &config.allowed_origins),
+        doorway: Doorway::new(&[], &[], "", None, &hosts, &config.allowed_origins),
         tls: config.tls_cert_file.is_some(),
         requests: Throttle::per_minute(config.requests_per_minute),
         failures: Throttle::per_minute(config.failed_per_minute),

@@ -16,7 +16,7 @@ use super::problem::{ContractErrors, Problem, Problems};
 use super::who::Who;
 use super::wire::{Data, Done, given, said, time};
 use crate::gate::admin::{IssuerRow, PlatformProvider};
-use crate::identity::issuer::IssuerAlias;
+use crate::identity::IssuerAlias;
 use crate::identity::preset::{Preset, ProviderChange, ProviderSpec};
 use crate::identity::scopes::RequiredScopes;
 

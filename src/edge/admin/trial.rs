@@ -1,8 +1,11 @@
-//! Trying things out: why a token would be accepted, and what a binding would mean. Nothing is changed.
+//! Trying things out: why a token would be accepted, what a binding would mean, and what to create in a customer's
+//! directory. Nothing is changed.
 
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::Path;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::ToSchema;
@@ -15,11 +18,12 @@ use super::problem::{Problem, Problems};
 use super::who::Who;
 use super::wire::{Data, said};
 use crate::gate::admin::{Explanation, Step};
+use crate::identity::guide::{self, RESOURCE, Way};
 use crate::identity::metadata::Resource;
 
 /// The routes.
 pub fn new() -> OpenApiRouter<Arc<Web>> {
-    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(dry_run))
+    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(dry_run)).routes(routes!(guide))
 }
 
 /// A token that is to be tried.
@@ -118,6 +122,64 @@ async fn dry_run(who: Who, Body(binding): Body<Binding>) -> Result<Json<Data<Rep
         agent_active: told.agent_active,
         free: told.free,
         detail: told.detail,
+    };
+    Ok(Json(Data { data }))
+}
+
+/// What to create in a customer's directory, so that an agent gets tokens.
+#[derive(Serialize, ToSchema)]
+struct Guide {
+    provider: &'static str,
+    title: &'static str,
+    /// The `kind` to add it with.
+    preset: &'static str,
+    /// The form of its `iss`.
+    issuer: String,
+    /// The audience of its tokens.
+    audience: String,
+    /// The way for each kind of agent.
+    ways: Vec<GuideWay>,
+    /// What goes wrong most often.
+    beware: String,
+}
+
+/// The way for one kind of agent.
+#[derive(Serialize, ToSchema)]
+struct GuideWay {
+    /// `interactive` or `unattended`.
+    kind: &'static str,
+    /// The claim that names the agent.
+    subject_claim: &'static str,
+    /// Where its value is found.
+    subject: String,
+    /// What to create, in this order.
+    steps: Vec<String>,
+}
+
+/// What to create at `entra`, `google`, `keycloak`, `auth0` or `okta`, and which claim names the agent.
+#[utoipa::path(get, path = "/idp-guides/{kind}", tag = "trials", operation_id = "getGuide", params(("kind" = String, Path, description = "entra, google, keycloak, auth0 or okta.")), responses((status = 200, body = Data<Guide>), Problems))]
+async fn guide(who: Who, Path(kind): Path<String>) -> Result<Json<Data<Guide>>, Problem> {
+    let Some(guide) = guide::of(&kind) else {
+        let known: Vec<_> = guide::GUIDES.iter().map(|guide| guide.provider).collect();
+        let told = format!("there is no guide for `{kind}`; there are {}", known.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, told));
+    };
+    let resource = (who.admin.resource)();
+    let filled = |text: &str| text.replace(RESOURCE, resource.identifier());
+    let way = |way: &Way| GuideWay {
+        kind: way.kind.as_str(),
+        subject_claim: way.subject_claim,
+        subject: filled(way.subject),
+        steps: way.steps.iter().map(|step| filled(step)).collect(),
+    };
+    let data = Guide {
+        provider: guide.provider,
+        title: guide.title,
+        preset: guide.preset.as_str(),
+        issuer: filled(guide.issuer),
+        audience: filled(guide.audience),
+        ways: guide.ways.iter().map(way).collect(),
+        beware: filled(guide.beware),
     };
     Ok(Json(Data { data }))
 }
