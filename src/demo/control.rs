@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::keys::{Key, SWEPT_PURPOSE};
 use super::special::role_rows;
-use super::world::{BURST, World, new_id, stamp, text};
-use super::{listing, roles};
+use super::world::{BURST, World, new_id};
+use super::{listing, people};
 use crate::clock::Millis;
 
 /// Answers one control request. `path` is without the query.
@@ -48,14 +48,10 @@ pub(super) fn answer(
             })
         }
         ("GET", ["__roles"]) => Ok(Answer::data(role_rows())),
-        ("POST", ["__users"]) => provision(world, now, &body),
-        ("POST", ["__users", id, "deactivate"]) => match world.find_mut("users", "user_id", id) {
-            Some(user) => {
-                user.insert("is_inactive".to_owned(), true.into());
-                Ok(Answer::empty(204))
-            }
-            None => Err(Answer::plain_error(404, "unknown user")),
-        },
+        ("POST", ["__users"]) => people::provision(world, now, &body),
+        ("POST", ["__administrator"]) => people::administrator(world, now, &body),
+        (method, ["__users", id]) => people::one(world, method, id),
+        (method, ["__users", id, part]) => people::part(world, method, id, part, &body),
         ("POST", ["__tenant"]) => match body.get("suspended").and_then(Value::as_bool) {
             Some(suspended) => {
                 world.suspended = suspended;
@@ -75,7 +71,7 @@ pub(super) fn answer(
     answer.unwrap_or_else(|refused| refused)
 }
 
-fn bad(message: &str) -> Answer {
+pub(super) fn bad(message: &str) -> Answer {
     Answer::plain_error(400, message)
 }
 
@@ -128,47 +124,4 @@ fn mint(world: &mut World, now: Millis, body: &Map<String, Value>) -> Result<Ans
         bucket: (world.enforced_burst.unwrap_or(BURST) * 1_000, now),
     });
     Ok(Answer::json(201, json!({"api_key_id": id})))
-}
-
-/// The backing user of an agent: made on the first call, its name, roles and
-/// activity aligned on each.
-fn provision(world: &mut World, now: Millis, body: &Map<String, Value>) -> Result<Answer, Answer> {
-    let field = |name: &str| {
-        body.get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or_else(|| bad(&format!("{name} is missing")))
-    };
-    let (agent, name) = (field("agent_id")?, field("name")?);
-    let wanted = body.get("roles").and_then(Value::as_array).ok_or_else(|| bad("roles is missing"))?;
-    let wanted: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
-    let unknown: Vec<&str> = wanted.iter().copied().filter(|name| roles::find(name).is_none()).collect();
-    if !unknown.is_empty() {
-        let all: Vec<&str> = roles::ROLES.iter().map(|role| role.name).collect();
-        return Err(bad(&format!("unknown roles: {}; there are: {}", unknown.join(", "), all.join(", "))));
-    }
-    let held = world.find("users", "agent_id", &agent).map(|user| text(user, "user_id").to_owned());
-    let id = match held {
-        Some(id) => id,
-        None => {
-            let id = new_id();
-            let short: String = agent.chars().take(8).collect();
-            let user = json!({
-                "user_id": id, "tenant": world.tenant, "agent_id": agent, "username": format!("mcp-agent-{short}"),
-                "email": format!("mcp-agent-{agent}@agents.example"), "user_type": "internal",
-                "first_name": null, "last_name": null, "created_at": stamp(now),
-            });
-            if let Value::Object(user) = user {
-                world.insert("users", user);
-            }
-            id
-        }
-    };
-    if let Some(user) = world.find_mut("users", "user_id", &id) {
-        user.insert("full_name".to_owned(), name.into());
-        user.insert("updated_at".to_owned(), stamp(now).into());
-    }
-    let granted = wanted.iter().filter_map(|name| roles::find(name)).map(|role| role.name).collect();
-    world.grants.insert(id.clone(), granted);
-    Ok(Answer::json(200, json!({"user_id": id})))
 }

@@ -13,6 +13,7 @@ mod keys;
 mod listing;
 mod log;
 mod login;
+mod people;
 mod psa;
 mod resources;
 mod resources_records;

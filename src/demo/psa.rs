@@ -39,6 +39,7 @@ pub struct DemoPsa {
     pub catalog_user: String,
     technician: String,
     reader: String,
+    administrator: String,
     server: Server,
 }
 
@@ -73,6 +74,7 @@ impl DemoPsa {
             catalog_user: seed::user_id(seed::CATALOG_USER),
             technician: seed::user_id(seed::TECHNICIAN_AGENT),
             reader: seed::user_id(seed::READER_AGENT),
+            administrator: seed::user_id(seed::ADMINISTRATOR),
             server,
         })
     }
@@ -90,6 +92,11 @@ impl DemoPsa {
     /// The id of a seeded backing user with the role Read only.
     pub fn reader(&self) -> &str {
         &self.reader
+    }
+
+    /// The id of a seeded person with the role Admin.
+    pub fn administrator(&self) -> &str {
+        &self.administrator
     }
 }
 

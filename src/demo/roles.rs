@@ -1,5 +1,7 @@
 //! The demo PSA's roles and what each may do; a permission that is not listed is denied.
 
+use super::world::seeded_id;
+
 /// A role with its grants, written `resource:actions` where the actions are
 /// letters of `crud`; `*` stands for every resource.
 pub(super) struct Role {
@@ -86,12 +88,17 @@ pub(super) const ROLES: [Role; 5] = [
     },
 ];
 
-/// The role called `name`, exactly.
-pub(super) fn find(name: &str) -> Option<&'static Role> {
-    ROLES.iter().find(|role| role.name == name)
+/// The role called `word`, exactly, or with that id.
+pub(super) fn find(word: &str) -> Option<&'static Role> {
+    ROLES.iter().find(|role| role.name == word || role.id() == word)
 }
 
 impl Role {
+    /// The same in every run.
+    pub fn id(&self) -> String {
+        seeded_id("role", self.name)
+    }
+
     /// Whether this role may do `action` (`create`, `read`, `update`, `delete`) to `resource`.
     pub fn may(&self, action: &str, resource: &str) -> bool {
         let Some(letter) = action.chars().next() else { return false };

@@ -12,6 +12,7 @@ use crate::clock::Millis;
 pub(super) const CATALOG_USER: &str = "mcp-catalogue";
 pub(super) const TECHNICIAN_AGENT: &str = "mcp-technician";
 pub(super) const READER_AGENT: &str = "mcp-reader";
+pub(super) const ADMINISTRATOR: &str = "vera";
 
 pub(super) const HOUR: Millis = 3_600_000;
 pub(super) const TECHNICIANS: [&str; 4] = ["jonas", "amara", "piet", "sofia"];
@@ -76,11 +77,12 @@ impl Seed {
     fn people(&mut self) {
         for (name, full_name, granted, person) in USERS {
             let id = user_id(name);
+            let backs_an_agent = [TECHNICIAN_AGENT, READER_AGENT].contains(&name);
             let (first, last) = full_name.split_once(' ').unwrap_or((full_name, ""));
             self.add("users", json!({
                 "user_id": id, "username": name, "full_name": full_name, "user_type": "internal", "is_inactive": false,
                 "first_name": person.then_some(first), "last_name": person.then_some(last),
-                "email": format!("{name}@lanternworks.example"), "agent_id": null,
+                "email": format!("{name}@lanternworks.example"), "agent_id": backs_an_agent.then_some(name),
             }));
             let granted = granted.iter().filter_map(|name| roles::find(name)).map(|role| role.name).collect();
             self.world.grants.insert(id, granted);

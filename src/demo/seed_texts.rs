@@ -44,7 +44,7 @@ pub(super) const CONTACTS: [(usize, &str, &str); 24] = [
 
 /// User name, full name, roles, and whether it is a person (the others back agents and services).
 pub(super) const USERS: [(&str, &str, &[&str], bool); 11] = [
-    ("vera", "Vera Halloran", &["Admin"], true),
+    (super::seed::ADMINISTRATOR, "Vera Halloran", &["Admin"], true),
     ("jonas", "Jonas Whitlock", &["Technician"], true),
     ("amara", "Amara Nwosu", &["Technician"], true),
     ("piet", "Piet Verhoeven", &["Technician"], true),

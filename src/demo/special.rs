@@ -9,7 +9,7 @@ use super::answer::{Answer, Outcome, wrong_type};
 use super::resources::{self, Resource};
 use super::roles::ROLES;
 use super::router::{Call, Hand};
-use super::world::{Row, new_id, seeded_id, text};
+use super::world::{Row, new_id, text};
 use super::{engine, fields, listing, search};
 
 /// The endpoint descriptions, with the ids that AlgaPSA's generator would give them.
@@ -95,7 +95,7 @@ pub(super) fn routes() -> Vec<Hand> {
 
 /// The roles as rows: `{role_id, role_name, description}`, by name.
 pub(super) fn role_rows() -> Value {
-    let row = |role: &super::roles::Role| json!({"role_id": seeded_id("role", role.name), "role_name": role.name, "description": role.description});
+    let row = |role: &super::roles::Role| json!({"role_id": role.id(), "role_name": role.name, "description": role.description});
     ROLES.iter().map(row).collect()
 }
 
@@ -262,7 +262,7 @@ fn user_roles(call: &mut Call<'_>) -> Outcome {
 
 fn role_permissions(call: &mut Call<'_>) -> Outcome {
     let id = call.uuid("id", "role")?;
-    let role = ROLES.iter().find(|role| seeded_id("role", role.name) == id);
+    let role = ROLES.iter().find(|role| role.id() == id);
     let role = role.ok_or_else(|| Answer::not_found("role"))?;
     let shown = role.permissions().map(|(resource, action)| json!({"resource": resource, "action": action}));
     Ok(Answer::data(shown.collect::<Vec<_>>()))

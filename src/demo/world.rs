@@ -69,7 +69,11 @@ impl World {
     /// Checks a presented key as AlgaPSA does: row, owner, tenant. Returns the
     /// position of its row.
     pub fn check_key(&self, presented: &str, tenant: Option<&str>, now: Millis) -> Result<usize, Refused> {
-        let hash = sha256_hex(presented);
+        self.check_hash(&sha256_hex(presented), tenant, now)
+    }
+
+    /// [`World::check_key`] of a key whose hash is known.
+    pub fn check_hash(&self, hash: &str, tenant: Option<&str>, now: Millis) -> Result<usize, Refused> {
         let at = self.keys.iter().position(|key| key.hash == hash && key.valid(now)).ok_or(Refused::Key)?;
         if tenant.is_some_and(|tenant| tenant != self.tenant) || self.suspended {
             return Err(Refused::Key);

@@ -24,6 +24,8 @@ mod visitor;
 mod watch;
 
 #[cfg(feature = "server")]
+mod activity;
+#[cfg(feature = "server")]
 pub mod admin;
 #[cfg(feature = "server")]
 mod admit;
@@ -67,6 +69,7 @@ pub use visitor::Visitor;
 pub use fixtures::Fixtures;
 #[cfg(feature = "server")]
 pub use {
+    activity::{Activities, ActivityFollower, activities},
     admit::{Admission, Gate, Terms},
     authenticate::{Authenticator, Bearer},
     doorway::{Approach, DoorFault, Doorway, Endpoint, Kind, MESSAGES},

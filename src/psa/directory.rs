@@ -3,7 +3,7 @@
 //! What an adapter cannot do it leaves out; the answer then names the setting that is missing.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::KeyError;
@@ -22,7 +22,7 @@ pub struct Role {
 }
 
 /// A user of the PSA.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PsaUser {
     /// The PSA's id.
     pub user_id: String,

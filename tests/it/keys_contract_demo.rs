@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
 use sidegate::clock::{Clock, Millis};
 use sidegate::demo::DemoPsa;
 use sidegate::psa::{self, Principal, PsaConfig, PsaDoor};
@@ -14,13 +15,13 @@ use tokio::net::TcpListener;
 use crate::keys_contract::{World, directory_contract, keys_contract};
 use crate::support::alga::principal;
 
-struct Demo {
-    psa: DemoPsa,
-    door: PsaDoor,
+pub struct Demo {
+    pub psa: DemoPsa,
+    pub door: PsaDoor,
 }
 
 impl Demo {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let psa = DemoPsa::start(listener, Clock::System).await.unwrap();
         let config = PsaConfig {
@@ -35,16 +36,24 @@ impl Demo {
         Self { psa, door }
     }
 
-    /// The status of the demo PSA's answer.
-    async fn ask(&self, method: &str, target: &str, header: (&str, &str), body: &'static str) -> u16 {
+    /// The status of the demo PSA's answer to a control request, and its JSON.
+    pub async fn control(&self, method: &str, target: &str, body: &str) -> (u16, Value) {
+        let secret = self.psa.control_secret.clone();
+        self.ask(method, target, ("x-demo-control", secret.expose()), body).await
+    }
+
+    async fn ask(&self, method: &str, target: &str, header: (&str, &str), body: &str) -> (u16, Value) {
         let request = http::Request::builder()
             .method(method)
             .uri(format!("{}{target}", self.psa.url))
             .header(header.0, header.1)
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(Bytes::from(body.to_owned())))
             .unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        client.request(request).await.unwrap().status().as_u16()
+        let answer = client.request(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 }
 
@@ -68,7 +77,7 @@ impl World for Demo {
 
     async fn accepts(&mut self, key: &Secret) -> bool {
         let registry = "/api/v1/meta/mcp-registry";
-        match self.ask("GET", registry, ("x-api-key", key.expose()), "").await {
+        match self.ask("GET", registry, ("x-api-key", key.expose()), "").await.0 {
             200 => true,
             401 => false,
             status => panic!("{registry} answered {status}"),
@@ -76,9 +85,7 @@ impl World for Demo {
     }
 
     async fn suspend(&mut self) {
-        let secret = self.psa.control_secret.clone();
-        let control = ("x-demo-control", secret.expose());
-        assert_eq!(self.ask("POST", "/__tenant", control, "{\"suspended\":true}").await, 204);
+        assert_eq!(self.control("POST", "/__tenant", "{\"suspended\":true}").await.0, 204);
     }
 }
 

@@ -86,10 +86,14 @@ async fn keys_are_revoked_one_by_one_by_agent_and_by_sweeping() {
 
 #[tokio::test]
 async fn users_are_provisioned_by_role_names() {
+    let shown = json!({
+        "user_id": "u-1", "username": "bot", "email": "b@x", "name": null, "internal": true, "active": true, "ours": true,
+    });
     let server = Server::new(vec![
         answer("200 OK", "", r#"{"data":[{"role_id":"r-1","role_name":"Technician","description":null}]}"#),
         answer("201 Created", "", "{\"user_id\":\"u-1\"}"),
         answer("400 Bad Request", "", "{\"error\":\"unknown roles: Emperor\"}"),
+        answer("200 OK", "", &json!({ "data": shown }).to_string()),
         Then::Answer("HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
         answer("404 Not Found", "", "{}"),
     ])
@@ -105,5 +109,5 @@ async fn users_are_provisioned_by_role_names() {
     assert!(matches!(directory.deactivate("u-2").await, Err(KeyError::NoUser(_))));
     let seen = server.seen();
     assert_eq!(body(&seen[1]), json!({ "agent_id": AGENT, "name": "Bot", "roles": ["Technician"] }));
-    assert!(seen[3].starts_with("POST /__users/u-1/deactivate HTTP/1.1\r\n"), "{}", seen[3]);
+    assert!(seen[4].starts_with("POST /__users/u-1/deactivate HTTP/1.1\r\n"), "{}", seen[4]);
 }

@@ -1,20 +1,28 @@
-//! The only SQL about the PSA's database: users, roles and keys of one tenant.
+//! The only SQL about the PSA's database: the way there, and the keys of one tenant.
 //!
-//! Each statement touches one table: on Citus `api_keys` lives on the
-//! coordinator and the others are distributed, and cannot be joined with it.
-//! Ids travel as text and are cast. Knows nothing of keys but their hashes.
+//! No statement joins `api_keys` with another table: on Citus it lives on the coordinator and the
+//! others are distributed. Ids travel as text and are cast. Knows nothing of keys but their hashes.
+
+mod agents;
+mod users;
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+pub(super) use agents::{AgentRow, OWN_TABLES, ProviderRow};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Row};
 use tokio::sync::OnceCell;
+pub(super) use users::{NewUser, PersonRow, Put, Removed, RoleRow};
 
 const CONNECTIONS: u32 = 4;
 /// To get a connection, a new one included.
 const CONNECT: Duration = Duration::from_secs(3);
 const STATEMENT: &str = "5000ms";
+/// The PSA's tables are where its keys are. A table of Sidegate's own of the same name, in a schema
+/// that comes earlier on the path because it is named like the login, is not meant.
+const BESIDE_THE_KEYS: &str = "SELECT set_config('search_path', quote_ident(n.nspname), false) \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('api_keys')";
 
 /// What a user row says about whether it may hold a key.
 pub(super) struct UserState {
@@ -45,33 +53,6 @@ pub(super) struct Inserted {
     pub(super) already_expired: bool,
 }
 
-/// One row of `roles`.
-pub(super) struct RoleRow {
-    pub(super) role_id: String,
-    pub(super) name: String,
-    pub(super) description: Option<String>,
-}
-
-/// One row of `users` to write.
-pub(super) struct NewUser<'a> {
-    pub(super) user_id: &'a str,
-    pub(super) username: &'a str,
-    pub(super) email: &'a str,
-    /// Not the hash of anything.
-    pub(super) password: &'a str,
-}
-
-/// What became of a user that was to be written.
-pub(super) enum Put {
-    Done,
-    /// By the user with this id.
-    EmailTaken(String),
-    /// By the user with this id.
-    UsernameTaken(String),
-    /// For a reason that the rows of this tenant do not show.
-    Unwritten,
-}
-
 /// The PSA's database, seen as one tenant.
 pub(super) struct Db {
     pool: PgPool,
@@ -93,6 +74,9 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT)
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::query(BESIDE_THE_KEYS).execute(connection).await.map(drop) })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, tenant: tenant.to_owned(), has_agent_column: OnceCell::new() })
     }
@@ -158,6 +142,19 @@ impl Db {
         Ok(Inserted { key_id: row.try_get(0)?, already_expired: row.try_get(1)? })
     }
 
+    /// Whose key has this hash, where it is good now and its purpose is none of `not_for`.
+    pub(super) async fn key_owner(
+        &self,
+        hash: &str,
+        not_for: &[&str],
+    ) -> Result<Option<String>, sqlx::Error> {
+        let sql = "SELECT user_id::text FROM api_keys WHERE tenant = $1::uuid AND api_key = $2 AND active \
+                   AND (expires_at IS NULL OR expires_at > now()) \
+                   AND (usage_limit IS NULL OR usage_count < usage_limit) AND NOT (purpose = ANY ($3))";
+        let row = sqlx::query(sql).bind(&self.tenant).bind(hash).bind(not_for).fetch_optional(&self.pool);
+        row.await?.map_or(Ok(None), |row| row.try_get(0))
+    }
+
     pub(super) async fn delete_key(&self, purpose: &str, key_id: &str) -> Result<u64, sqlx::Error> {
         let sql = "DELETE FROM api_keys WHERE tenant = $1::uuid AND purpose = $2 AND api_key_id = $3::uuid";
         let done = sqlx::query(sql).bind(&self.tenant).bind(purpose).bind(key_id);
@@ -178,83 +175,20 @@ impl Db {
         let done = sqlx::query(sql).bind(&self.tenant).bind(purpose).bind(now);
         Ok(done.execute(&self.pool).await?.rows_affected())
     }
+}
 
-    /// The roles that count for internal users, by name.
-    pub(super) async fn roles(&self) -> Result<Vec<RoleRow>, sqlx::Error> {
-        let sql = "SELECT role_id::text, role_name, description FROM roles \
-                   WHERE tenant = $1::uuid AND msp = true ORDER BY role_name, role_id";
-        let rows = sqlx::query(sql).bind(&self.tenant).fetch_all(&self.pool).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(RoleRow { role_id: row.try_get(0)?, name: row.try_get(1)?, description: row.try_get(2)? })
-            })
-            .collect()
-    }
+/// Whether the server said that there is no such table.
+pub(super) fn is_unknown_table(error: &sqlx::Error) -> bool {
+    is(error, "42P01")
+}
 
-    /// Writes the user unless it is there, and gives it exactly `roles` (ids), all or nothing.
-    pub(super) async fn put_user(&self, user: &NewUser<'_>, roles: &[String]) -> Result<Put, sqlx::Error> {
-        let mut work = self.pool.begin().await?;
-        // No target: which columns are unique beside the id differs between editions of the PSA, and
-        // one that is not unique here would be an error.
-        let sql = "INSERT INTO users (tenant, user_id, username, email, hashed_password, user_type) \
-                   VALUES ($1::uuid, $2::uuid, $3, $4, $5, 'internal') ON CONFLICT DO NOTHING";
-        let written = sqlx::query(sql)
-            .bind(&self.tenant)
-            .bind(user.user_id)
-            .bind(user.username)
-            .bind(user.email)
-            .bind(user.password)
-            .execute(&mut *work)
-            .await?;
-        if written.rows_affected() == 0
-            && let Some(taken) = self.in_the_way(&mut work, user).await?
-        {
-            // Nothing was written: the transaction ends with the drop.
-            return Ok(taken);
-        }
-        let sql = "DELETE FROM user_roles WHERE tenant = $1::uuid AND user_id = $2::uuid \
-                   AND NOT (role_id = ANY ($3::text[]::uuid[]))";
-        sqlx::query(sql).bind(&self.tenant).bind(user.user_id).bind(roles).execute(&mut *work).await?;
-        for role in roles {
-            let sql = "INSERT INTO user_roles (tenant, user_id, role_id) \
-                       VALUES ($1::uuid, $2::uuid, $3::uuid) ON CONFLICT DO NOTHING";
-            sqlx::query(sql).bind(&self.tenant).bind(user.user_id).bind(role).execute(&mut *work).await?;
-        }
-        work.commit().await?;
-        Ok(Put::Done)
-    }
+/// Whether the server said that the login may not do this.
+pub(super) fn is_forbidden(error: &sqlx::Error) -> bool {
+    is(error, "42501")
+}
 
-    /// Why the user was not written; none where it is there already.
-    async fn in_the_way(
-        &self,
-        work: &mut PgConnection,
-        user: &NewUser<'_>,
-    ) -> Result<Option<Put>, sqlx::Error> {
-        let sql = "SELECT user_id::text, lower(email) = lower($4) FROM users WHERE tenant = $1::uuid \
-                   AND (user_id = $2::uuid OR lower(email) = lower($4) OR lower(username) = lower($3)) \
-                   ORDER BY user_id = $2::uuid DESC, 2 DESC LIMIT 1";
-        let row = sqlx::query(sql)
-            .bind(&self.tenant)
-            .bind(user.user_id)
-            .bind(user.username)
-            .bind(user.email)
-            .fetch_optional(work)
-            .await?;
-        let Some(row) = row else { return Ok(Some(Put::Unwritten)) };
-        let other: String = row.try_get(0)?;
-        if other == user.user_id {
-            return Ok(None);
-        }
-        Ok(Some(if row.try_get(1)? { Put::EmailTaken(other) } else { Put::UsernameTaken(other) }))
-    }
-
-    /// Switches off the user with this id and an e-mail address that ends in `domain`; how many there were.
-    pub(super) async fn deactivate(&self, user_id: &str, domain: &str) -> Result<u64, sqlx::Error> {
-        let sql = "UPDATE users SET is_inactive = true, updated_at = now() WHERE tenant = $1::uuid \
-                   AND user_id = $2::uuid AND right(email, length($3)) = $3";
-        let done = sqlx::query(sql).bind(&self.tenant).bind(user_id).bind(domain);
-        Ok(done.execute(&self.pool).await?.rows_affected())
-    }
+fn is(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().is_some_and(|said| said.code().as_deref() == Some(code))
 }
 
 /// Whether asking again later may succeed: the server could not be reached or

@@ -12,10 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::config::{PsaConfig, base_url};
-use super::super::{Credential, Directory, KeyError, Keys, Principal, PsaError, Role};
+use super::super::{
+    Credential, Directory, KeyError, Keys, MicrosoftConnection, Principal, PsaError, PsaUser, Removal, Role,
+    Takeover,
+};
 use super::{Source, key, misconfigured};
 use crate::clock::{Millis, rfc3339};
 use crate::outbound::{Guard, Limits, Outbound};
+use crate::secret::Secret;
 
 pub(super) fn problems(config: &PsaConfig) -> Vec<(String, String)> {
     if config.demo_secret.is_empty() {
@@ -74,6 +78,40 @@ impl Demo {
             (200, answer) => {
                 answer["removed"].as_u64().ok_or_else(|| not_understood("how many keys were removed"))
             }
+            (status, answer) => Err(refused(status, &answer)),
+        }
+    }
+}
+
+/// Errands of the directory's verbs.
+impl Demo {
+    async fn listed(&self, target: &str) -> Result<Vec<Role>, KeyError> {
+        let (status, mut answer) = self.ask(Method::GET, target, None).await?;
+        if status != 200 {
+            return Err(refused(status, &answer));
+        }
+        let listed: Vec<Listed> =
+            serde_json::from_value(answer["data"].take()).map_err(|_| not_understood("the roles"))?;
+        let role = |r: Listed| Role { role_id: r.role_id, name: r.role_name, description: r.description };
+        Ok(listed.into_iter().map(role).collect())
+    }
+
+    /// An error unless the user is there and was made for an agent.
+    async fn ours(&self, user_id: &str) -> Result<(), KeyError> {
+        match self.user(user_id).await? {
+            None => Err(KeyError::NoUser(format!("the PSA has no user {user_id}"))),
+            Some(user) if !user.ours => Err(KeyError::Refused(format!(
+                "the PSA user {user_id} (`{}`) was not made for an agent: change it in the PSA",
+                user.username
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn switch(&self, user_id: &str, how: &str) -> Result<(), KeyError> {
+        self.ours(user_id).await?;
+        match self.ask(Method::POST, &format!("/__users/{}/{how}", encoded(user_id)), None).await? {
+            (200 | 204, _) => Ok(()),
             (status, answer) => Err(refused(status, &answer)),
         }
     }
@@ -142,19 +180,7 @@ struct Listed {
 #[async_trait]
 impl Directory for Demo {
     async fn roles(&self) -> Result<Vec<Role>, KeyError> {
-        match self.ask(Method::GET, "/__roles", None).await? {
-            (200, mut answer) => serde_json::from_value::<Vec<Listed>>(answer["data"].take())
-                .map(|roles| {
-                    let role = |r: Listed| Role {
-                        role_id: r.role_id,
-                        name: r.role_name,
-                        description: r.description,
-                    };
-                    roles.into_iter().map(role).collect()
-                })
-                .map_err(|_| not_understood("the roles")),
-            (status, answer) => Err(refused(status, &answer)),
-        }
+        self.listed("/__roles").await
     }
 
     async fn provision(
@@ -173,14 +199,75 @@ impl Directory for Demo {
         }
     }
 
-    async fn deactivate(&self, user_id: &str) -> Result<(), KeyError> {
-        let target = format!("/__users/{}/deactivate", encoded(user_id));
-        match self.ask(Method::POST, &target, None).await? {
+    async fn set_roles(&self, user_id: &str, roles: &[String]) -> Result<(), KeyError> {
+        self.ours(user_id).await?;
+        let target = format!("/__users/{}/roles", encoded(user_id));
+        match self.ask(Method::PUT, &target, Some(json!({ "roles": roles }))).await? {
             (200 | 204, _) => Ok(()),
-            (404, _) => Err(KeyError::NoUser(format!("the PSA has no user {user_id}"))),
             (status, answer) => Err(refused(status, &answer)),
         }
     }
+
+    async fn roles_of(&self, user_id: &str) -> Result<Vec<Role>, KeyError> {
+        match self.user(user_id).await? {
+            Some(_) => self.listed(&format!("/__users/{}/roles", encoded(user_id))).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn user(&self, user_id: &str) -> Result<Option<PsaUser>, KeyError> {
+        match self.ask(Method::GET, &format!("/__users/{}", encoded(user_id)), None).await? {
+            (200, answer) => person(answer),
+            (404, _) => Ok(None),
+            (status, answer) => Err(refused(status, &answer)),
+        }
+    }
+
+    async fn deactivate(&self, user_id: &str) -> Result<(), KeyError> {
+        self.switch(user_id, "deactivate").await
+    }
+
+    async fn reactivate(&self, user_id: &str) -> Result<(), KeyError> {
+        self.switch(user_id, "reactivate").await
+    }
+
+    async fn remove(&self, user_id: &str) -> Result<Removal, KeyError> {
+        self.ours(user_id).await?;
+        match self.ask(Method::DELETE, &format!("/__users/{}", encoded(user_id)), None).await? {
+            (200 | 204, _) => Ok(Removal::Removed),
+            (409, answer) => {
+                self.switch(user_id, "deactivate").await?;
+                let table = answer["table"].as_str().unwrap_or("of another kind");
+                let why = format!(
+                    "the PSA's table `{table}` refers to this user, so it is switched off and not removed"
+                );
+                Ok(Removal::Deactivated { why })
+            }
+            (status, answer) => Err(refused(status, &answer)),
+        }
+    }
+
+    async fn administrator(&self, key: &Secret) -> Result<Option<PsaUser>, KeyError> {
+        let question = json!({ "key_hash": key::hash(key), "not_for": [self.purpose] });
+        match self.ask(Method::POST, "/__administrator", Some(question)).await? {
+            (200, answer) => person(answer),
+            (status, answer) => Err(refused(status, &answer)),
+        }
+    }
+
+    /// The demo is connected to nothing.
+    async fn microsoft_connection(&self) -> Result<Option<MicrosoftConnection>, KeyError> {
+        Ok(None)
+    }
+
+    /// The demo has no MCP server of its own.
+    async fn takeover(&self) -> Result<Option<Takeover>, KeyError> {
+        Ok(None)
+    }
+}
+
+fn person(mut answer: Value) -> Result<Option<PsaUser>, KeyError> {
+    serde_json::from_value(answer["data"].take()).map_err(|_| not_understood("who the user is"))
 }
 
 /// `id` as one path segment or query value.

@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 mod db;
 mod demo;
+#[cfg(feature = "server")]
+mod directory;
 mod key;
 #[cfg(feature = "server")]
 mod postgres;

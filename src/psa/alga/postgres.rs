@@ -1,24 +1,20 @@
-//! Keys, users and roles in AlgaPSA's own tables, for editions with and without
-//! the `agent_id` column. What may be done is decided here; the SQL is in `db`.
+//! Keys in AlgaPSA's own table, for editions with and without the `agent_id` column.
+//! Who may hold one is decided here; the SQL is in `db`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::super::config::PsaConfig;
-use super::super::{Credential, Directory, KeyError, Keys, Principal, PsaError, Role};
-use super::db::{self, Db, NewKey, NewUser, Put};
+use super::super::{Credential, KeyError, Keys, Principal, PsaError};
+use super::db::{self, Db, NewKey};
 use super::{Source, key};
 use crate::clock::Millis;
-use crate::units::hex;
 
 /// For one errand, beyond the database's own limits on connecting and on statements.
 const ERRAND: Duration = Duration::from_secs(12);
-/// Marks the users that were made here; `.invalid` never receives mail (RFC 2606).
-const DOMAIN: &str = "@agents.sidegate.invalid";
 
 pub(super) fn problems(config: &PsaConfig) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -49,25 +45,27 @@ pub(super) fn open(config: &PsaConfig) -> Result<Source, PsaError> {
     let db = Db::new(config.database_url.expose(), config.database_schema.as_deref(), &config.tenant)
         // The reason is not told: it may quote the URL, and with it the password.
         .map_err(|_| super::misconfigured("database_url", "is not a PostgreSQL URL"))?;
-    let keys = Arc::new(PostgresKeys {
+    let postgres = Arc::new(Postgres {
         db,
         tenant: config.tenant.clone(),
         purpose: config.key_purpose.trim().to_owned(),
         instance: Uuid::new_v4().to_string(),
     });
-    tracing::info!(instance = keys.instance, "PSA keys are minted as this instance");
-    Ok((keys.clone(), Some(keys)))
+    tracing::info!(instance = postgres.instance, "PSA keys are minted as this instance");
+    Ok((postgres.clone(), Some(postgres)))
 }
 
-struct PostgresKeys {
-    db: Db,
-    tenant: String,
-    purpose: String,
+/// The tables of one tenant: keys, and in `directory` users and roles.
+pub(super) struct Postgres {
+    pub(super) db: Db,
+    pub(super) tenant: String,
+    /// Of the keys that are minted here.
+    pub(super) purpose: String,
     /// Which process minted a key, for people who look at the table.
     instance: String,
 }
 
-impl PostgresKeys {
+impl Postgres {
     /// Fails closed: whatever cannot be seen is a no.
     async fn may_hold_a_key<'a>(&self, who: &'a Principal) -> Result<&'a str, KeyError> {
         let name = &who.agent_name;
@@ -102,7 +100,7 @@ impl PostgresKeys {
 }
 
 #[async_trait]
-impl Keys for PostgresKeys {
+impl Keys for Postgres {
     async fn mint(&self, who: &Principal, ttl: Duration, now: Millis) -> Result<Credential, KeyError> {
         let user_id = self.may_hold_a_key(who).await?;
         let (key, hash) = key::fresh();
@@ -142,142 +140,23 @@ impl Keys for PostgresKeys {
     }
 }
 
-#[async_trait]
-impl Directory for PostgresKeys {
-    async fn roles(&self) -> Result<Vec<Role>, KeyError> {
-        let rows = errand(self.db.roles()).await?;
-        let role =
-            |row: db::RoleRow| Role { role_id: row.role_id, name: row.name, description: row.description };
-        Ok(rows.into_iter().map(role).collect())
-    }
-
-    async fn provision(
-        &self,
-        agent_id: &str,
-        agent_name: &str,
-        roles: &[String],
-    ) -> Result<String, KeyError> {
-        let there = self.roles().await?;
-        let role_ids = chosen(&there, roles)?;
-        let user_id = backing_user(&self.tenant, agent_id).to_string();
-        let short: String = agent_id.chars().take(8).collect();
-        let user = NewUser {
-            user_id: &user_id,
-            username: &format!("mcp-agent-{short}"),
-            email: &format!("mcp-agent-{agent_id}{DOMAIN}"),
-            password: &format!("!mcp-agent-no-login!{}", hex(&rand::random::<[u8; 24]>())),
-        };
-        let taken = |what: &str, other: &str| {
-            Err(KeyError::Refused(format!(
-                "the PSA user {other} has the {what} that agent `{agent_name}` needs; rename that user in the PSA"
-            )))
-        };
-        match errand(self.db.put_user(&user, &role_ids)).await? {
-            Put::Done => {}
-            Put::EmailTaken(other) => return taken(&format!("e-mail address {}", user.email), &other),
-            Put::UsernameTaken(other) => return taken(&format!("user name {}", user.username), &other),
-            Put::Unwritten => {
-                return Err(KeyError::Refused(format!(
-                    "the PSA's database did not take the user {} for agent `{agent_name}`: something else there has its id, user name or e-mail address",
-                    user.username
-                )));
-            }
-        }
-        tracing::info!(agent = agent_name, user_id, "the agent's PSA user has its roles");
-        Ok(user_id)
-    }
-
-    async fn deactivate(&self, user_id: &str) -> Result<(), KeyError> {
-        let changed = match Uuid::parse_str(user_id) {
-            Ok(_) => errand(self.db.deactivate(user_id, DOMAIN)).await?,
-            Err(_) => 0,
-        };
-        if changed == 0 {
-            return Err(KeyError::NoUser(format!(
-                "{user_id} is not a user that was provisioned for an agent; switch it off in the PSA"
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// The ids of the roles named in `wanted`. A name that two roles share is
-/// refused: the wrong one of them could grant more than was meant.
-fn chosen(there: &[Role], wanted: &[String]) -> Result<Vec<String>, KeyError> {
-    let mut ids = Vec::new();
-    let mut unknown = Vec::new();
-    for name in wanted {
-        let mut found = there.iter().filter(|role| role.name == *name);
-        match (found.next(), found.next()) {
-            (None, _) => unknown.push(name.as_str()),
-            (Some(role), None) if !ids.contains(&role.role_id) => ids.push(role.role_id.clone()),
-            (Some(_), None) => {}
-            (Some(_), Some(_)) => {
-                return Err(KeyError::Refused(format!(
-                    "the PSA has more than one role `{name}`; rename one"
-                )));
-            }
-        }
-    }
-    if unknown.is_empty() {
-        return Ok(ids);
-    }
-    let names: Vec<_> = there.iter().map(|role| role.name.as_str()).collect();
-    let (unknown, names) = (unknown.join(", "), names.join(", "));
-    Err(KeyError::Refused(format!("unknown roles: {unknown}; the PSA has: {names}")))
-}
-
-/// The same agent always has the same user, even when two processes make it at
-/// once: the PSA's tables have no other key that would say so (RFC 9562, version 8).
-fn backing_user(tenant: &str, agent_id: &str) -> Uuid {
-    let mut hasher = Sha256::new();
-    hasher.update(b"sidegate backing user\0");
-    hasher.update(tenant.to_lowercase().as_bytes());
-    hasher.update(b"\0");
-    hasher.update(agent_id.as_bytes());
-    let digest: [u8; 32] = hasher.finalize().into();
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
 #[allow(clippy::cast_precision_loss)]
 fn seconds(at: Millis) -> f64 {
     at as f64 / 1000.0
 }
 
 /// Runs one errand in bounded time, and says whose fault it was when it fails.
-async fn errand<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, KeyError> {
+pub(super) async fn errand<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, KeyError> {
     match tokio::time::timeout(ERRAND, work).await {
         Err(_) => Err(KeyError::Unavailable("the PSA's database did not answer in time".to_owned())),
         Ok(Err(error)) if db::is_unavailable(&error) => {
             Err(KeyError::Unavailable(format!("the PSA's database: {error}")))
         }
+        Ok(Err(error)) if db::is_forbidden(&error) => Err(KeyError::Refused(format!(
+            "the PSA's database: {error}; the guide to operations lists the grants"
+        ))),
         // Of the server's words only the message: its details quote values.
         Ok(Err(error)) => Err(KeyError::Refused(format!("the PSA's database refused: {error}"))),
         Ok(Ok(done)) => Ok(done),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn role(id: &str, name: &str) -> Role {
-        Role { role_id: id.to_owned(), name: name.to_owned(), description: None }
-    }
-
-    #[test]
-    fn a_role_name_that_two_roles_share_is_refused() {
-        let there = [role("1", "Technician"), role("2", "Technician"), role("3", "Finance")];
-        assert!(matches!(chosen(&there, &["Technician".into()]), Err(KeyError::Refused(_))));
-        assert_eq!(chosen(&there, &["Finance".into(), "Finance".into()]), Ok(vec!["3".to_owned()]));
-    }
-
-    #[test]
-    fn an_agent_has_the_same_backing_user_always_and_another_in_another_tenant() {
-        assert_eq!(backing_user("T", "a"), backing_user("t", "a"));
-        assert_ne!(backing_user("t", "a"), backing_user("t", "b"));
-        assert_ne!(backing_user("t", "a"), backing_user("u", "a"));
     }
 }

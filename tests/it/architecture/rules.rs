@@ -136,7 +136,7 @@ impl<'a> Source<'a> {
     }
 
     fn may_hold_sql(&self) -> bool {
-        self.room == "store" || self.path == "src/psa/alga/db.rs"
+        self.room == "store" || self.path == "src/psa/alga/db.rs" || self.path.starts_with("src/psa/alga/db/")
     }
 
     /// Comments count too: what a revision says is written once, where the revision is.

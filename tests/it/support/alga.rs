@@ -1,10 +1,12 @@
 //! An AlgaPSA database with one tenant, a few users and roles, and the PSA's
 //! own rule of which key it accepts.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sidegate::clock::{Clock, Millis};
-use sidegate::psa::{self, Principal, PsaConfig, PsaDoor};
+use sidegate::psa::{self, Directory, Principal, PsaConfig, PsaDoor};
 use sidegate::secret::Secret;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -41,9 +43,9 @@ const ROWS: &str = "
 /// Which build of the PSA made the database.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Edition {
-    /// `api_keys` has `agent_id`.
+    /// It has an MCP server of its own, and `api_keys` has `agent_id`.
     Commercial,
-    /// It has not, and its `user_id` must be there.
+    /// It has neither, and the `user_id` of a key must be there.
     Open,
 }
 
@@ -84,6 +86,7 @@ impl Alga {
         alga.run(ROWS).await;
         if edition == Edition::Open {
             alga.run("ALTER TABLE api_keys DROP COLUMN agent_id, ALTER COLUMN user_id SET NOT NULL").await;
+            alga.run("DROP TABLE agents, agent_idp_providers, agent_roles, mcp_agent_audit").await;
         }
         alga
     }
@@ -91,6 +94,11 @@ impl Alga {
     /// Runs statements in the PSA's database.
     pub async fn run(&mut self, sql: &'static str) {
         sqlx::raw_sql(sql).execute(&mut self.database).await.unwrap();
+    }
+
+    /// The directory of the door.
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        self.door.directory.clone().unwrap()
     }
 
     /// The first column of the only row, as text.
