@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::watch::Watch;
 use super::tenants::Tenants;
+use super::watch::Watch;
 use super::wing::Rooms;
 use super::{AppError, Notify, SERVING, apply, failed, ways};
 use crate::config::{self, Config, LogConfig, Problems};

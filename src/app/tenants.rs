@@ -82,7 +82,8 @@ impl Tenants {
         if changed {
             let places = others.values().filter_map(|wing| Some((place(&wing.row)?, wing.gate.clone())));
             self.front.adopt(places.collect());
-            self.admins.adopt(others.values().map(|wing| (wing.row.slug.clone(), wing.admin.clone())).collect());
+            self.admins
+                .adopt(others.values().map(|wing| (wing.row.slug.clone(), wing.admin.clone())).collect());
         }
         Ok(all_built)
     }
@@ -97,7 +98,11 @@ impl Tenants {
             });
             tuning.adopt(&self.shared.config.load().server);
             let change = versions.changed();
-            let _ = if settled { change.await } else { tokio::time::timeout(AGAIN, change).await.unwrap_or(Ok(())) };
+            let _ = if settled {
+                change.await
+            } else {
+                tokio::time::timeout(AGAIN, change).await.unwrap_or(Ok(()))
+            };
         }
     }
 

@@ -86,11 +86,7 @@ impl Audit {
     /// # Errors
     /// As [`Audit::open`].
     #[cfg(feature = "server")]
-    pub fn tapped(
-        config: &AuditConfig,
-        metrics: Arc<Metrics>,
-        tap: super::Tap,
-    ) -> Result<Audit, AuditError> {
+    pub fn tapped(config: &AuditConfig, metrics: Arc<Metrics>, tap: super::Tap) -> Result<Audit, AuditError> {
         let copy: Copy = Box::new(move |event, line| tap.copy(event, line));
         Self::start(sink::open(config)?, config.queue, metrics, PATIENCE, Some(copy))
     }

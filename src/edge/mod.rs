@@ -8,9 +8,9 @@ pub mod stdio;
 #[cfg(feature = "server")]
 mod accept;
 #[cfg(feature = "server")]
-pub mod admin;
-#[cfg(feature = "server")]
 mod address;
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 mod body;
 #[cfg(feature = "server")]

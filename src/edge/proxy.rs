@@ -180,12 +180,7 @@ async fn answer(
     work.await
 }
 
-async fn metadata(
-    session: &mut Session,
-    live: &Live,
-    wing: &Wing,
-    resource: usize,
-) -> pingora::Result<()> {
+async fn metadata(session: &mut Session, live: &Live, wing: &Wing, resource: usize) -> pingora::Result<()> {
     if !wing.gate.is_open() {
         return nothing(session).await;
     }

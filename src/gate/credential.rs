@@ -156,7 +156,8 @@ impl Credentials {
         let gone: Vec<_> = {
             let mut slots = self.slots.lock();
             let kept = |id: &str, slot: &Slot| may(id, &slot.state.lock().held);
-            let ids: Vec<_> = slots.iter().filter(|(id, slot)| !kept(id, slot)).map(|(id, _)| id.clone()).collect();
+            let ids: Vec<_> =
+                slots.iter().filter(|(id, slot)| !kept(id, slot)).map(|(id, _)| id.clone()).collect();
             ids.into_iter().filter_map(|id| slots.remove(&id)).collect()
         };
         join_all(gone.iter().map(|slot| self.close(slot))).await;

@@ -328,10 +328,8 @@ impl Desk {
     pub(super) fn notice(&self, session: Option<&Arc<Session>>, ask: Ask) {
         let Some(session) = session else { return };
         match ask {
-            Ask::Cancel { request } => {
-                if !session.cancel(&request) {
-                    self.elsewhere.say(Word::Cancelled { session: session.id, request });
-                }
+            Ask::Cancel { request } if !session.cancel(&request) => {
+                self.elsewhere.say(Word::Cancelled { session: session.id, request });
             }
             Ask::Answer { id, outcome } => session.questions.answer(id, outcome),
             _ => {}

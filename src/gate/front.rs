@@ -68,9 +68,12 @@ impl Front {
     pub fn metrics(&self, ready: bool) -> String {
         let metrics = self.counts();
         let others = self.others();
-        let held: Vec<_> =
-            std::iter::once(&self.main).chain(others.iter().map(|(_, gate)| gate)).map(|gate| gate.held()).collect();
-        let sum = |of: fn(&Held) -> usize| i64::try_from(held.iter().map(of).sum::<usize>()).unwrap_or(i64::MAX);
+        let held: Vec<_> = std::iter::once(&self.main)
+            .chain(others.iter().map(|(_, gate)| gate))
+            .map(|gate| gate.held())
+            .collect();
+        let sum =
+            |of: fn(&Held) -> usize| i64::try_from(held.iter().map(of).sum::<usize>()).unwrap_or(i64::MAX);
         metrics.sessions.set(sum(|held| held.sessions));
         metrics.streams.set(sum(|held| held.streams));
         metrics.keys_in_use.set(sum(|held| held.keys.0));

@@ -35,10 +35,10 @@ mod authenticate;
 mod doorway;
 #[cfg(feature = "server")]
 mod events;
-#[cfg(feature = "server")]
-mod front;
 #[cfg(feature = "conformance")]
 mod fixtures;
+#[cfg(feature = "server")]
+mod front;
 #[cfg(feature = "server")]
 mod neighbours;
 #[cfg(feature = "server")]
@@ -77,8 +77,8 @@ pub use {
     front::{Front, TENANTS, Whereabouts},
     neighbours::Neighbours,
     post::{Post, Wire},
-    request::{Head, Method, Outgoing},
     pulse::{MAX_STALENESS, Pulse},
+    request::{Head, Method, Outgoing},
     roster::{Defaults, Roster},
     shelf::StoreShelf,
 };

@@ -145,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_that_waits_for_a_look_asks_nothing_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let config = StoreConfig::at(&format!("sqlite://{}/sidegate.db", folder.path().display()));
+        let config = StoreConfig::at(format!("sqlite://{}/sidegate.db", folder.path().display()));
         let store = Store::open(&config, Clock::System).await.unwrap();
         let pulse = Pulse::open(store.clone()).await.unwrap();
         let looking = pulse.asking.lock().await;

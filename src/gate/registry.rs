@@ -23,7 +23,8 @@ impl Desk {
         let effects = [Effect::Read, Effect::Write, Effect::Destroy].map(may);
         let etag = etag(loaded.catalog.hash(), effects);
         let listed = known.into_iter().flat_map(|known| known.split(',')).map(str::trim);
-        let unchanged = listed.map(|tag| tag.strip_prefix("W/").unwrap_or(tag)).any(|tag| tag == "*" || tag == etag);
+        let unchanged =
+            listed.map(|tag| tag.strip_prefix("W/").unwrap_or(tag)).any(|tag| tag == "*" || tag == etag);
         let body = (!unchanged).then(|| {
             let entries = loaded.catalog.entries().iter().filter(|entry| effects[place(entry.effect)]);
             envelope(&loaded.catalog, entries).into_bytes()

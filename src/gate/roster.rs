@@ -222,8 +222,7 @@ impl Read {
                 Some((row.id.clone(), Duration::from_millis(bound)))
             })
             .collect();
-        let mut issuers: Vec<_> =
-            self.issuers.iter().filter(|row| row.active).map(trusted).collect();
+        let mut issuers: Vec<_> = self.issuers.iter().filter(|row| row.active).map(trusted).collect();
         let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
         // A row for the same issuer is an administrator's word and counts first; one that is off keeps it off.
         let hosted = preset::hosted(&self.defaults.hosted, bound);

@@ -104,9 +104,9 @@ impl StoreError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Query(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_)) => true,
-            Self::Query(sqlx::Error::Database(said)) => said
-                .code()
-                .is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))),
+            Self::Query(sqlx::Error::Database(said)) => said.code().is_some_and(|code| {
+                ["08", "53", "57"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+            }),
             _ => false,
         }
     }

@@ -6,14 +6,15 @@ use serde_json::json;
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{Admin, AgentSpec};
+use sidegate::gate::admin::{Actor, Admin, AgentSpec};
+use sidegate::identity::preset::ProviderSpec;
 use sidegate::identity::trust::TrustedIssuer;
 
 use crate::support::world::World;
 
 async fn admin(world: &World) -> Admin {
     let config = config::load(Some(&world.config_file), std::iter::empty()).unwrap();
-    app::admin(&config, Clock::System).await.unwrap()
+    app::admin(&config, Clock::System, None).await.unwrap()
 }
 
 fn provisioned(world: &World, role: &str) -> AgentSpec {
@@ -21,12 +22,9 @@ fn provisioned(world: &World, role: &str) -> AgentSpec {
         name: "bot".to_owned(),
         issuer: world.issuer.issuer.clone(),
         subject: "demo-stranger".to_owned(),
-        max_effect: None,
-        call_timeout: None,
-        psa_user: None,
         provision: true,
         roles: vec![role.to_owned()],
-        active: true,
+        ..AgentSpec::default()
     }
 }
 
@@ -39,13 +37,13 @@ async fn an_agent_whose_user_cannot_be_made_is_not_there_and_a_second_try_works(
     let world = World::start().await;
     let admin = admin(&world).await;
     let before = admin.agents().await.unwrap();
-    let refused = admin.add_agent(&provisioned(&world, "Nope")).await.unwrap_err();
+    let refused = admin.add_agent(&Actor::command_line(), &provisioned(&world, "Nope")).await.unwrap_err();
     assert!(refused.to_string().contains("Nope"), "{refused}");
     assert_eq!(admin.agents().await.unwrap(), before);
     let role = admin.directory.as_ref().unwrap().roles().await.unwrap().remove(0).name;
-    let row = admin.add_agent(&provisioned(&world, &role)).await.unwrap();
+    let row = admin.add_agent(&Actor::command_line(), &provisioned(&world, &role)).await.unwrap();
     assert!(row.is_on() && row.psa_user.is_some(), "{row:?}");
-    let twice = admin.add_agent(&provisioned(&world, &role)).await.unwrap_err();
+    let twice = admin.add_agent(&Actor::command_line(), &provisioned(&world, &role)).await.unwrap_err();
     assert!(twice.to_string().contains("already bound to agent `bot`"), "{twice}");
 }
 
@@ -64,13 +62,17 @@ async fn an_issuer_that_is_not_probed_is_judged_all_the_same() {
         (TrustedIssuer { subject_claim: String::new(), ..good.clone() }, "subject_claim: "),
         (TrustedIssuer { max_age: Some(-1), ..good.clone() }, "max_age: "),
     ] {
-        let refused = admin.add_issuer(&trusted, true).await.unwrap_err().to_string();
+        let refused = admin
+            .add_provider(&Actor::command_line(), &ProviderSpec::of(&trusted), false)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains(word), "{refused}");
         let refused = admin.apply_config(&[trusted], &[]).await.unwrap_err().to_string();
         assert!(refused.contains(word), "{refused}");
     }
     assert_eq!(admin.issuers().await.unwrap(), before);
-    admin.add_issuer(&good, true).await.unwrap();
+    admin.add_provider(&Actor::command_line(), &ProviderSpec::of(&good), false).await.unwrap();
     assert_eq!(admin.issuers().await.unwrap().len(), before.len() + 1);
 }
 
@@ -81,7 +83,7 @@ async fn once_an_agent_is_said_to_be_off_its_next_call_is_refused() {
     let call = || world.call("technician", "call_api_endpoint", json!({"entryId": "get-_api_v1_boards"}));
     assert!(!call().await.is_error());
     let asked = Instant::now();
-    admin.disable_agent("technician").await.unwrap();
+    admin.disable_agent(&Actor::command_line(), "technician").await.unwrap();
     assert!(
         asked.elapsed() >= sidegate::gate::admin::MAX_STALENESS,
         "an older look at the store may be used"

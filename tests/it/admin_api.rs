@@ -8,15 +8,42 @@ use crate::support::world::World;
 
 /// The columns of the PSA's tables that its clients read.
 const PROVIDER: [&str; 11] = [
-    "id", "tenant", "issuer", "jwks_uri", "audience", "active", "created_at", "updated_at", "subject_claim", "kind",
+    "id",
+    "tenant",
+    "issuer",
+    "jwks_uri",
+    "audience",
+    "active",
+    "created_at",
+    "updated_at",
+    "subject_claim",
+    "kind",
     "entra_tenant_id",
 ];
 const AGENT: [&str; 11] = [
-    "agent_id", "tenant", "name", "description", "idp_issuer", "idp_subject", "active", "created_by", "metadata",
-    "created_at", "updated_at",
+    "agent_id",
+    "tenant",
+    "name",
+    "description",
+    "idp_issuer",
+    "idp_subject",
+    "active",
+    "created_by",
+    "metadata",
+    "created_at",
+    "updated_at",
 ];
 const AUDIT: [&str; 10] = [
-    "id", "tenant", "agent_id", "tool", "arguments", "ok", "status_code", "decision", "result_summary", "created_at",
+    "id",
+    "tenant",
+    "agent_id",
+    "tool",
+    "arguments",
+    "ok",
+    "status_code",
+    "decision",
+    "result_summary",
+    "created_at",
 ];
 
 fn has(row: &Value, names: &[&str]) {
@@ -96,7 +123,8 @@ async fn providers_are_listed_by_issuer_and_added_over_what_is_there() {
     let mut issuers: Vec<_> = vec![world.issuer.issuer.clone(), other.issuer.clone()];
     issuers.sort();
     let listed = api.data("/idp-providers").await;
-    let listed: Vec<_> = listed.as_array().unwrap().iter().map(|row| row["issuer"].as_str().unwrap()).collect();
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| row["issuer"].as_str().unwrap()).collect();
     assert_eq!(listed, issuers);
 }
 
@@ -161,7 +189,8 @@ async fn an_agent_is_added_switched_off_and_on_and_removed() {
     let api = Api::new(&world).await;
     let roles = api.data("/roles").await;
     assert_eq!(fields(&roles[0]), ["role_id", "role_name", "description"]);
-    let names: Vec<_> = roles.as_array().unwrap().iter().map(|role| role["role_name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        roles.as_array().unwrap().iter().map(|role| role["role_name"].as_str().unwrap()).collect();
     assert!(names.is_sorted() && names.contains(&"Technician"), "{names:?}");
     let technician = roles.as_array().unwrap().iter().find(|role| role["role_name"] == "Technician").unwrap();
 
@@ -206,9 +235,18 @@ async fn what_is_wrong_with_an_agent_is_said_in_the_contracts_words() {
     refused(&api.post("/agents", json!({})).await, 400, "\"name\" is required");
     refused(&api.post("/agents", json!({"name": "  "})).await, 400, "\"name\" is required");
     refused(&api.post("/agents", json!({"name": "a"})).await, 400, "\"idpIssuer\" is required");
-    refused(&api.post("/agents", json!({"name": "a", "idpIssuer": issuer})).await, 400, "\"idpSubject\" is required");
+    refused(
+        &api.post("/agents", json!({"name": "a", "idpIssuer": issuer})).await,
+        400,
+        "\"idpSubject\" is required",
+    );
     let told = "\"agentId\" and a boolean \"active\" are required.";
-    for body in [json!({}), json!({"agentId": "x"}), json!({"agentId": "x", "active": "yes"}), json!({"active": true})] {
+    for body in [
+        json!({}),
+        json!({"agentId": "x"}),
+        json!({"agentId": "x", "active": "yes"}),
+        json!({"active": true}),
+    ] {
         refused(&api.patch("/agents", body).await, 400, told);
     }
     refused(&api.delete("/agents").await, 400, "\"agentId\" is required.");
@@ -221,7 +259,11 @@ async fn what_is_wrong_with_an_agent_is_said_in_the_contracts_words() {
         (agent("technician", &issuer, "s"), 409, "named `technician`"),
         (agent("a", &issuer, "demo-technician"), 409, "already bound to agent `technician`"),
         (json!({"name": "a", "idpIssuer": issuer, "idpSubject": "s", "roleIds": ["Nope"]}), 400, "Nope"),
-        (json!({"name": "a", "idpIssuer": issuer, "idpSubject": "s", "kind": "robot"}), 400, "unknown variant"),
+        (
+            json!({"name": "a", "idpIssuer": issuer, "idpSubject": "s", "kind": "robot"}),
+            400,
+            "unknown variant",
+        ),
     ] {
         let answer = api.post("/agents", body.clone()).await;
         assert_eq!(answer.status, status, "{body}: {answer:?}");
@@ -239,7 +281,10 @@ async fn the_audit_of_an_agent_comes_in_pages_however_they_are_asked_for() {
     let api = Api::new(&world).await;
     let agents = api.data("/agents").await;
     let agents = agents.as_array().unwrap();
-    let id = agents.iter().find(|row| row["name"] == "technician").unwrap()["agent_id"].as_str().unwrap().to_owned();
+    let id = agents.iter().find(|row| row["name"] == "technician").unwrap()["agent_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for _ in 0..3 {
         world.a_ticket("technician").await;
     }
@@ -272,7 +317,11 @@ async fn the_audit_of_an_agent_comes_in_pages_however_they_are_asked_for() {
         ("&page=x&pageSize=9999", 1, 200, &rows[..]),
     ] {
         let answer = api.get(&path(more)).await.body;
-        assert_eq!((&answer["page"], &answer["pageSize"], &answer["total"]), (&json!(page), &json!(size), &json!(4)), "{more}");
+        assert_eq!(
+            (&answer["page"], &answer["pageSize"], &answer["total"]),
+            (&json!(page), &json!(size), &json!(4)),
+            "{more}"
+        );
         assert_eq!(answer["data"].as_array().unwrap(), ids, "{more}");
     }
     let nobody = api.get("/audit?agentId=nobody").await.body;

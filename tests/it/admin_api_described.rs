@@ -37,7 +37,8 @@ async fn what_is_described_is_served_and_what_is_served_is_described() {
         // Whatever is served at a path says so where a method is not.
         let answer = api.send("TRACE", below, Value::Null).await;
         assert_eq!(answer.status, 405, "{path}: {answer:?}");
-        let mut allowed: Vec<_> = answer.header("allow").split(',').filter(|method| *method != "HEAD").collect();
+        let mut allowed: Vec<_> =
+            answer.header("allow").split(',').filter(|method| *method != "HEAD").collect();
         allowed.sort_unstable();
         let mut methods: Vec<_> =
             described.iter().filter(|(_, at)| at == path).map(|(method, _)| method.as_str()).collect();
@@ -63,7 +64,9 @@ fn every_operation_has_a_name_of_its_own_a_summary_and_errors_of_its_form() {
     let document = json!(document());
     let mut names = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| METHODS.contains(&key.as_str())) {
+        for (method, operation) in
+            item.as_object().unwrap().iter().filter(|(key, _)| METHODS.contains(&key.as_str()))
+        {
             let at = format!("{method} {path}");
             names.push(operation["operationId"].as_str().unwrap_or_else(|| panic!("{at}")));
             assert!(operation["summary"].is_string(), "{at}");

@@ -61,7 +61,9 @@ async fn a_foreign_host_is_refused_and_so_is_one_that_is_named_twice() {
     let token = Api::new(&world).await.token;
     let own = authority(&world);
     let status = |hosts: &str| {
-        let head = format!("GET /api/v1/mcp/agents HTTP/1.1\r\n{hosts}x-api-key: {token}\r\nconnection: close\r\n\r\n");
+        let head = format!(
+            "GET /api/v1/mcp/agents HTTP/1.1\r\n{hosts}x-api-key: {token}\r\nconnection: close\r\n\r\n"
+        );
         let world = &world;
         async move { raw(world, &head).await.get(9..12).unwrap_or_default().to_owned() }
     };
@@ -73,7 +75,9 @@ async fn a_foreign_host_is_refused_and_so_is_one_that_is_named_twice() {
     }
     assert_eq!(status("").await, "421", "none at all");
     assert_eq!(status(&format!("host: {own}\r\nhost: evil.example\r\n")).await, "421");
-    let target = format!("GET http://evil.example/api/v1/mcp/agents HTTP/1.1\r\nhost: {own}\r\nx-api-key: {token}\r\nconnection: close\r\n\r\n");
+    let target = format!(
+        "GET http://evil.example/api/v1/mcp/agents HTTP/1.1\r\nhost: {own}\r\nx-api-key: {token}\r\nconnection: close\r\n\r\n"
+    );
     assert!(raw(&world, &target).await.starts_with("HTTP/1.1 421 "), "the target goes before the header");
 }
 
@@ -120,7 +124,10 @@ async fn pages_of_an_allowed_origin_may_call_and_read_and_ask_beforehand() {
         api
     };
     let answer = from("https://console.example").get("/agents").await;
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "https://console.example"));
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (200, "https://console.example")
+    );
     assert_eq!((answer.header("access-control-allow-credentials"), answer.header("vary")), ("", "Origin"));
     let wrong = Api::saying(&world, &[("origin", "https://console.example")]).get("/agents").await;
     assert_eq!((wrong.status, wrong.header("access-control-allow-origin")), (401, "https://console.example"));
@@ -150,7 +157,9 @@ async fn a_body_is_json_says_so_is_not_too_large_and_is_told_where_it_is_wrong()
         *request.body_mut() = Bytes::from(body);
         world.send(request)
     };
-    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")] {
+    for kind in
+        [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")]
+    {
         let answer = send(kind, "{\"name\":\"x\"}".to_owned()).await;
         assert_eq!(answer.status, 415, "{kind:?}: {answer:?}");
         assert!(answer.body["error"].as_str().unwrap().contains("application/json"));
@@ -228,7 +237,8 @@ async fn wrong_tokens_have_a_limit_which_shuts_nobody_out_who_is_known() {
 async fn a_header_that_is_too_large_is_refused_before_anybody_looks_at_it() {
     let world = World::start().await;
     let own = authority(&world);
-    let head = format!("GET /api/v1/mcp/agents HTTP/1.1\r\nhost: {own}\r\nx: {}\r\n\r\n", "x".repeat(40 << 10));
+    let head =
+        format!("GET /api/v1/mcp/agents HTTP/1.1\r\nhost: {own}\r\nx: {}\r\n\r\n", "x".repeat(40 << 10));
     assert!(raw(&world, &head).await.starts_with("HTTP/1.1 431 "));
     let many: String = (0..100).map(|number| format!("x-{number}: y\r\n")).collect();
     let head = format!("GET /api/v1/mcp/agents HTTP/1.1\r\nhost: {own}\r\n{many}\r\n");
@@ -275,9 +285,8 @@ async fn with_tls_it_answers_those_with_a_certificate_of_its_authorities_only() 
     let (certificate, key) = server.certify();
     let (certificate, key) = (put("tls.crt", &certificate), put("tls.key", &key));
     let (ca, clients_ca) = (put("ca.pem", &server.pem), put("clients.pem", &clients.pem));
-    let lines = format!(
-        "tls_cert_file = {certificate:?}\ntls_key_file = {key:?}\nclient_ca_file = {clients_ca:?}"
-    );
+    let lines =
+        format!("tls_cert_file = {certificate:?}\ntls_key_file = {key:?}\nclient_ca_file = {clients_ca:?}");
     let world = administered(&lines).await;
     let port: u16 = authority(&world).rsplit_once(':').unwrap().1.parse().unwrap();
     let answered = |authority: Option<&Authority>| {

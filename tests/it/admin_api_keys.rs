@@ -32,7 +32,8 @@ async fn a_key_administers_where_its_owner_has_the_role_admin_and_no_longer() {
     }
     // The tenant is called by the PSA's id, as its scripts call it, or by ours.
     for (tenant, status) in [(TENANT, 200), ("demo", 200), (OTHER_TENANT, 401), ("nobody", 401)] {
-        let answer = Api::saying(&world, &[("x-api-key", key.expose()), ("x-tenant-id", tenant)]).get("/agents").await;
+        let answer =
+            Api::saying(&world, &[("x-api-key", key.expose()), ("x-tenant-id", tenant)]).get("/agents").await;
         assert_eq!(answer.status, status, "{tenant}: {answer:?}");
     }
     problem(&api.get("/tenants").await, 403, "every tenant");
@@ -50,7 +51,8 @@ async fn an_agent_has_its_user_and_roles_written_in_the_psa_and_leaves_a_user_th
     let key = key_of(&mut alga, "plain", USER, "purpose = 'general'").await;
     let api = Api::saying(&world, &[("x-api-key", key.expose())]);
     let roles = api.data("/roles").await;
-    let names: Vec<_> = roles.as_array().unwrap().iter().map(|role| role["role_name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        roles.as_array().unwrap().iter().map(|role| role["role_name"].as_str().unwrap()).collect();
     assert_eq!(names, ["ADMIN", "Finance", "Technician"], "the MSP's, of this tenant");
     let technician = roles.as_array().unwrap().iter().find(|role| role["role_name"] == "Technician").unwrap();
     let add = |name: &str| {
@@ -70,17 +72,26 @@ async fn an_agent_has_its_user_and_roles_written_in_the_psa_and_leaves_a_user_th
     assert_eq!(set.status, 200, "{set:?}");
     assert_eq!(alga.text(&format!("{has}'{user}'")).await.as_deref(), Some("Finance"));
 
-    let change = api.data(&format!("/events?kind=change&agent={}", agent["agent_id"].as_str().unwrap())).await;
+    let change =
+        api.data(&format!("/events?kind=change&agent={}", agent["agent_id"].as_str().unwrap())).await;
     let record = &change[0]["record"];
-    assert_eq!((&record["action"], &record["actor"], &record["actor_kind"]), (&json!("agent.roles"), &json!("bot"), &json!("psa_user")));
+    assert_eq!(
+        (&record["action"], &record["actor"], &record["actor_kind"]),
+        (&json!("agent.roles"), &json!("bot"), &json!("psa_user"))
+    );
 
     let gone = api.delete("/agents/bot").await.body;
     assert_eq!(gone["data"]["psa_user"], json!({"outcome": "removed", "why": null}), "{gone:#}");
-    assert_eq!(alga.text(&format!("SELECT count(*)::text FROM users WHERE user_id = '{user}'")).await.as_deref(), Some("0"));
+    assert_eq!(
+        alga.text(&format!("SELECT count(*)::text FROM users WHERE user_id = '{user}'")).await.as_deref(),
+        Some("0")
+    );
 
     let second = api.post("/agents", add("writer")).await.body;
     let user = second["data"]["metadata"]["backing_user_id"].as_str().unwrap().to_owned();
-    let sql = format!("INSERT INTO comments (tenant, comment_id, user_id) VALUES ('{TENANT}', gen_random_uuid(), '{user}')");
+    let sql = format!(
+        "INSERT INTO comments (tenant, comment_id, user_id) VALUES ('{TENANT}', gen_random_uuid(), '{user}')"
+    );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut alga.database).await.unwrap();
     let kept = api.delete("/agents/writer").await.body;
     let left = &kept["data"]["psa_user"];
@@ -107,7 +118,8 @@ async fn without_the_psas_database_a_key_is_answered_with_the_setting_that_is_mi
     let text = format!("{before}[psa]\n{psa}\n[idp]{after}");
     let file = folder.path().join("sidegate.toml");
     std::fs::write(&file, text).unwrap();
-    let config = sidegate::config::load(Some(&file), std::iter::empty()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let config =
+        sidegate::config::load(Some(&file), std::iter::empty()).unwrap_or_else(|wrong| panic!("{wrong}"));
     let sockets = sidegate::app::Sockets::bind(&config).unwrap();
     let rows = sidegate::tool::table::standard_rows();
     let app = sidegate::app::App::build(config, sockets, sidegate::clock::Clock::System, rows).await.unwrap();

@@ -23,7 +23,14 @@ async fn a_provider_is_shown_changed_switched_off_and_removed() {
     let row = api.data(&path).await;
     assert_eq!(row, changed.body["data"]);
     assert_eq!(
-        (&row["audience"], &row["audiences"], &row["subject_claim"], &row["max_age"], &row["leeway"], &row["active"]),
+        (
+            &row["audience"],
+            &row["audiences"],
+            &row["subject_claim"],
+            &row["max_age"],
+            &row["leeway"],
+            &row["active"]
+        ),
         (
             &json!("https://a.example"),
             &json!(["https://a.example", "https://b.example"]),
@@ -109,7 +116,8 @@ async fn an_agent_is_shown_changed_and_deleted() {
         assert_eq!(row[field], value, "{field}");
         assert_eq!(changed.body["data"][field], value, "{field}");
     }
-    let back = api.patch(&path, json!({"kind": null, "maxEffect": null, "callTimeout": null, "active": true})).await;
+    let back =
+        api.patch(&path, json!({"kind": null, "maxEffect": null, "callTimeout": null, "active": true})).await;
     let back = &back.body["data"];
     assert_eq!(
         (&back["kind"], &back["max_effect"], &back["call_timeout"], &back["active"], &back["name"]),
@@ -127,7 +135,8 @@ async fn an_agent_is_shown_changed_and_deleted() {
     problem(&api.get(&path).await, 404, "there is no agent");
     let (id, kind) = (added["agent_id"].as_str().unwrap(), "change");
     let left = api.data(&format!("/events?agent={id}&kind={kind}")).await;
-    let actions: Vec<_> = left.as_array().unwrap().iter().rev().map(|event| &event["record"]["action"]).collect();
+    let actions: Vec<_> =
+        left.as_array().unwrap().iter().rev().map(|event| &event["record"]["action"]).collect();
     assert_eq!(
         actions,
         ["agent.add", "agent.disable", "agent.change", "agent.change", "agent.enable", "agent.delete"],
@@ -165,7 +174,9 @@ async fn agents_come_in_pages_without_one_missing_or_twice_and_are_filtered() {
     assert_eq!(api.patch("/agents/bot%200", json!({"active": false})).await.status, 200);
     assert_eq!(names(api.data("/agents?active=false").await), ["bot 0"]);
     assert_eq!(names(api.data("/agents?issuer=https://nobody.example").await), [""; 0]);
-    for (query, word) in [("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("active=maybe", "")] {
+    for (query, word) in
+        [("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("active=maybe", "")]
+    {
         let answer = api.get(&format!("/agents?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {answer:?}");
         assert!(answer.body["error"].as_str().unwrap().contains(word), "{query}: {answer:?}");
@@ -204,9 +215,11 @@ async fn an_agents_keys_are_rotated_and_revoked_without_a_failed_call() {
     let world = World::start().await;
     let api = Api::new(&world).await;
     let agent = api.add_stranger("bot").await;
-    until(|| async { (world.ask("stranger", "tools/list", json!({})).await.status == 200).then_some(()) }).await;
+    until(|| async { (world.ask("stranger", "tools/list", json!({})).await.status == 200).then_some(()) })
+        .await;
     let works = || async {
-        let answer = world.call("stranger", "call_api_endpoint", json!({"entryId": "get-_api_v1_tickets"})).await;
+        let answer =
+            world.call("stranger", "call_api_endpoint", json!({"entryId": "get-_api_v1_tickets"})).await;
         assert!(answer.status == 200 && !answer.is_error(), "{answer:?}");
     };
     works().await;
@@ -230,17 +243,29 @@ async fn a_token_is_explained_and_a_binding_tried_without_changing_anything() {
     let good = explain(world.token("technician")).await;
     assert_eq!(good.status, 200, "{good:?}");
     let told = &good.body["data"];
-    assert_eq!((&told["accepted"], &told["reason"], &told["resource"]), (&json!(true), &Value::Null, &json!(world.mcp_url)));
+    assert_eq!(
+        (&told["accepted"], &told["reason"], &told["resource"]),
+        (&json!(true), &Value::Null, &json!(world.mcp_url))
+    );
     let unbound = explain(world.token("stranger")).await.body;
-    assert_eq!((&unbound["data"]["accepted"], &unbound["data"]["reason"]), (&json!(false), &json!("not_bound")));
+    assert_eq!(
+        (&unbound["data"]["accepted"], &unbound["data"]["reason"]),
+        (&json!(false), &json!("not_bound"))
+    );
     let last = unbound["data"]["steps"].as_array().unwrap().last().unwrap();
     assert_eq!(fields(last), ["check", "passed", "detail"]);
     let elsewhere = json!({"token": world.token("technician"), "resource": "https://other.example/api/mcp"});
     let elsewhere = api.post("/tokens/explain", elsewhere).await.body;
     assert_eq!(elsewhere["data"]["accepted"], false, "{elsewhere:#}");
-    problem(&api.post("/tokens/explain", json!({"token": "x", "resource": "nowhere"})).await, 400, "resource: ");
+    problem(
+        &api.post("/tokens/explain", json!({"token": "x", "resource": "nowhere"})).await,
+        400,
+        "resource: ",
+    );
 
-    let dry = |issuer: &str, subject: &str| api.post("/bindings/dry-run", json!({"idpIssuer": issuer, "idpSubject": subject}));
+    let dry = |issuer: &str, subject: &str| {
+        api.post("/bindings/dry-run", json!({"idpIssuer": issuer, "idpSubject": subject}))
+    };
     let bound = dry(&world.issuer.issuer, "demo-technician").await.body["data"].clone();
     assert_eq!(
         (&bound["issuer_trusted"], &bound["agent_name"], &bound["agent_active"], &bound["free"]),
@@ -273,13 +298,23 @@ async fn every_change_is_an_event_with_who_what_before_and_after() {
     let id = agent["agent_id"].as_str().unwrap();
     let events = api.data(&format!("/events?kind=change&agent={id}")).await;
     let change = &events[0]["record"];
-    assert_eq!((&change["action"], &change["actor"]), (&json!("agent.change"), &json!("automation")), "{change:#}");
-    assert_eq!((&change["before"]["max_effect"], &change["after"]["max_effect"]), (&Value::Null, &json!("read")));
+    assert_eq!(
+        (&change["action"], &change["actor"]),
+        (&json!("agent.change"), &json!("automation")),
+        "{change:#}"
+    );
+    assert_eq!(
+        (&change["before"]["max_effect"], &change["after"]["max_effect"]),
+        (&Value::Null, &json!("read"))
+    );
     assert!(!events.to_string().contains(&api.token), "no token is on record");
     let first = api.get(&format!("/events?kind=change&agent={id}&limit=1")).await.body;
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = api.get(&format!("/events?kind=change&agent={id}&limit=1&cursor={cursor}")).await.body;
-    assert_eq!((json!([first["data"][0], second["data"][0]]), &second["next_cursor"]), (events, &Value::Null));
+    assert_eq!(
+        (json!([first["data"][0], second["data"][0]]), &second["next_cursor"]),
+        (events, &Value::Null)
+    );
     let at = first["data"][0]["at"].as_str().unwrap();
     assert_eq!(api.data(&format!("/events?kind=change&agent={id}&until={at}")).await, second["data"]);
     assert_eq!(api.data(&format!("/events?kind=change&agent={id}&since={at}")).await, first["data"]);
@@ -294,8 +329,12 @@ async fn tenants_are_added_and_changed_by_those_who_administer_all_of_them() {
     let added = api.post("/tenants", json!({"name": "Acme", "slug": "acme"})).await;
     assert_eq!(added.status, 201, "{added:?}");
     let row = &added.body["data"];
-    assert_eq!((&row["id"], &row["mcp"], &row["console"], &row["active"]), (&json!("acme"), &json!(true), &json!(false), &json!(true)));
-    let ids: Vec<_> = api.data("/tenants").await.as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
+    assert_eq!(
+        (&row["id"], &row["mcp"], &row["console"], &row["active"]),
+        (&json!("acme"), &json!(true), &json!(false), &json!(true))
+    );
+    let ids: Vec<_> =
+        api.data("/tenants").await.as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
     assert_eq!(ids, ["demo", "acme"]);
     let changed = api.patch("/tenants/acme", json!({"mcp": false, "slug": "acme2"})).await.body;
     assert_eq!((&changed["data"]["mcp"], &changed["data"]["slug"]), (&json!(false), &json!("acme2")));
@@ -305,7 +344,11 @@ async fn tenants_are_added_and_changed_by_those_who_administer_all_of_them() {
     problem(&api.get("/tenants/nobody").await, 404, "nobody");
     problem(&api.patch("/tenants/demo", json!({"slug": "demo"})).await, 409, "configuration file");
 
-    let own = Api::of(&world, TokenSpec { tenant: Some("acme".to_owned()), name: "own".to_owned(), lifetime: None }).await;
+    let own = Api::of(
+        &world,
+        TokenSpec { tenant: Some("acme".to_owned()), name: "own".to_owned(), lifetime: None },
+    )
+    .await;
     for (method, path, body) in [
         ("GET", "/tenants", Value::Null),
         ("POST", "/tenants", json!({"name": "x", "slug": "x"})),
@@ -393,7 +436,8 @@ async fn a_token_of_one_tenant_sees_that_one_and_is_told_of_no_other() {
     // The same identity may be bound in each.
     let added = every("acme").post("/idp-providers", json!({"issuer": world.issuer.issuer})).await;
     assert_eq!(added.status, 201, "{added:?}");
-    let body = json!({"name": "technician", "idpIssuer": world.issuer.issuer, "idpSubject": "demo-technician"});
+    let body =
+        json!({"name": "technician", "idpIssuer": world.issuer.issuer, "idpSubject": "demo-technician"});
     let bound = own.post("/agents", body).await;
     assert_eq!(bound.status, 201, "{bound:?}");
 }

@@ -14,11 +14,14 @@ use sha2::{Digest, Sha256};
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
+use sidegate::gate::admin::Actor;
 use sidegate::gate::admin::Admin;
 use sidegate::gate::{
-    Authenticator, Bearer, Endpoint, Head, Kind, MAX_STALENESS, Method, Outgoing, Refusal, Roster, Wire,
+    Authenticator, Bearer, Defaults, Endpoint, Head, Kind, MAX_STALENESS, Method, Outgoing, Pulse, Refusal,
+    Roster, Wire,
 };
 use sidegate::identity::metadata::Resource;
+use sidegate::identity::preset::{Hosted, ProviderSpec};
 use sidegate::identity::trust::TrustedIssuer;
 use sidegate::idp::{self, IdpConfig};
 use sidegate::metrics::Metrics;
@@ -34,6 +37,13 @@ use crate::support::issuer::Issuer;
 use crate::support::plan::{Plan, Trusted};
 use crate::support::wire::{Tls, answer};
 use crate::support::world::World;
+
+/// The agents of `acme`, followed by nobody.
+async fn roster(store: &Store) -> Arc<Roster> {
+    let pulse = Pulse::open(store.clone()).await.unwrap();
+    let defaults = Defaults { max_effect: Effect::Read, hosted: Hosted::default() };
+    Roster::open(pulse, store.clone(), "acme", defaults).await.unwrap()
+}
 
 const RESOURCE: &str = "https://gate.example/api/mcp";
 
@@ -55,7 +65,7 @@ impl Door {
         store.ensure_tenant("acme", "Acme").await.unwrap();
         store.put_issuer("acme", &row(&issuer, require_bound_tokens)).await.unwrap();
         store.add_agent("acme", &worker(&issuer)).await.unwrap();
-        let roster = Roster::open(store.clone(), "acme", Effect::Read).await.unwrap();
+        let roster = roster(&store).await;
         let metrics = Arc::new(Metrics::new());
         let networks = vec!["127.0.0.0/8".parse().unwrap()];
         let config = IdpConfig { allow_private_networks: networks, ..IdpConfig::default() };
@@ -236,8 +246,11 @@ impl Site {
     async fn new() -> Self {
         let (issuer, world) = (Issuer::start().await, World::start().await);
         let config = config::load(Some(&world.config_file), std::iter::empty()).unwrap();
-        let admin = app::admin(&config, Clock::System).await.unwrap();
-        admin.add_issuer(&trusted(&issuer, false), false).await.unwrap();
+        let admin = app::admin(&config, Clock::System, None).await.unwrap();
+        admin
+            .add_provider(&Actor::command_line(), &ProviderSpec::of(&trusted(&issuer, false)), true)
+            .await
+            .unwrap();
         admin.store.add_agent("demo", &worker(&issuer)).await.unwrap();
         tokio::time::sleep(MAX_STALENESS).await;
         Self { issuer, world, admin }
@@ -265,6 +278,7 @@ impl Site {
             session: None,
             stream: None,
             last_event: None,
+            known: None,
             content_type: Some("application/json".to_owned()),
             content_encoding: None,
             protocol_version: header("mcp-protocol-version"),
@@ -305,7 +319,10 @@ async fn a_token_that_must_be_bound_by_the_time_its_body_has_arrived_is_refused_
     let (plain, bound) = (site.token(json!({})), site.token(bound_to(7)));
     let let_in = gate.admit(site.head(&plain, None)).await.unwrap();
     let with_proof = gate.admit(site.head(&bound, Some(7))).await.unwrap();
-    site.admin.add_issuer(&trusted(&site.issuer, true), false).await.unwrap();
+    site.admin
+        .add_provider(&Actor::command_line(), &ProviderSpec::of(&trusted(&site.issuer, true)), true)
+        .await
+        .unwrap();
     tokio::time::sleep(MAX_STALENESS).await;
     let (body, _) = modern("tools/list", json!({}));
     let body = body.to_string();
@@ -386,7 +403,10 @@ async fn over_tls_a_token_is_taken_from_the_client_whose_certificate_it_is_bound
 #[tokio::test]
 async fn a_bound_token_is_explained() {
     let site = Site::new().await;
-    site.admin.add_issuer(&trusted(&site.issuer, true), false).await.unwrap();
+    site.admin
+        .add_provider(&Actor::command_line(), &ProviderSpec::of(&trusted(&site.issuer, true)), true)
+        .await
+        .unwrap();
     let resource = Resource::new(&site.world.base, "/api/mcp");
     let explain = async |claims: Value| {
         let told = site.admin.explain(&site.token(claims), &resource).await.unwrap();

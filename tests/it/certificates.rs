@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sidegate::edge::{ClientCertificates, Door, Listening, ServerConfig};
-use sidegate::gate::Gate;
+use sidegate::gate::{Front, Gate};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -82,7 +82,7 @@ impl Hall {
 fn serve(config: &ServerConfig, gate: Arc<Gate>) -> (Listening, u16) {
     let door = Door::bind(config).unwrap();
     let port = door.addresses()[0].port();
-    (door.serve(config, gate, None).unwrap(), port)
+    (door.serve(config, Arc::new(Front::new(gate)), None).unwrap(), port)
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The public listeners under people who connect and do not behave: too many, too slow, silent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use h2::PingPong;
 use h2::client::SendRequest;
 use serde_json::{Value, json};
 use sidegate::edge::{Door, ServerConfig};
+use sidegate::gate::Front;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -275,7 +277,7 @@ async fn a_unix_socket_answers_calls_without_tls_and_goes_with_its_listener() {
     let door = Door::bind(&config).unwrap();
     assert_eq!(door.addresses(), []);
     assert!(Door::bind(&config).is_err_and(|error| error.contains("another process listens there")));
-    let mut listening = door.serve(&config, world.gate.clone(), None).unwrap();
+    let mut listening = door.serve(&config, Arc::new(Front::new(world.gate.clone())), None).unwrap();
     let call = json!({"name": "call_api_endpoint", "arguments": {"entryId": "get-_api_v1_boards"}});
     let (body, headers) = modern("tools/call", call);
     let mut stream = UnixStream::connect(&path).await.unwrap();

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
+use sidegate::gate::admin::Actor;
 use sidegate::gate::admin::Admin;
+use sidegate::identity::preset::ProviderSpec;
 use sidegate::identity::scopes::RequiredScopes;
 use sidegate::identity::trust::TrustedIssuer;
 
@@ -56,7 +58,7 @@ impl Site {
 
     async fn admin(&self) -> Admin {
         let config = config::load(Some(&PathBuf::from(&self.world.config_file)), std::iter::empty()).unwrap();
-        app::admin(&config, Clock::System).await.unwrap()
+        app::admin(&config, Clock::System, None).await.unwrap()
     }
 }
 
@@ -229,7 +231,7 @@ async fn metadata_and_challenges_name_the_scopes_and_follow_the_store() {
         ..TrustedIssuer::default()
     };
     let admin = site.admin().await;
-    admin.add_issuer(&other, true).await.unwrap();
+    admin.add_provider(&Actor::command_line(), &ProviderSpec::of(&other), false).await.unwrap();
     until(async || (challenge().await == bare).then_some(())).await;
     let document = world.get(&root).await;
     let expected = json!(["other.read", "psa.admin", "psa.audit", "psa.read", "psa.write"]);
@@ -240,7 +242,13 @@ async fn metadata_and_challenges_name_the_scopes_and_follow_the_store() {
     );
 
     let offline = RequiredScopes { write: vec!["offline_access".to_owned()], ..RequiredScopes::default() };
-    let refused = admin.add_issuer(&TrustedIssuer { required_scopes: offline, ..other }, true).await;
+    let refused = admin
+        .add_provider(
+            &Actor::command_line(),
+            &ProviderSpec::of(&TrustedIssuer { required_scopes: offline, ..other }),
+            false,
+        )
+        .await;
     let told = refused.unwrap_err().to_string();
     assert!(told.starts_with("required_scopes.write: offline_access"), "{told}");
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Depth, Item};
-use crate::audit::{AuditError, Event};
 use crate::audit::sink::{BATCH, Failed, Sink};
+use crate::audit::{AuditError, Event};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,15 @@ struct Trouble {
 
 impl Writer {
     pub(super) fn new(sink: Box<dyn Sink>, depth: Arc<Depth>, copy: Option<Copy>) -> Self {
-        Self { sink, depth, copy, pending: VecDeque::new(), batch: Vec::new(), trouble: None, unsynced: false }
+        Self {
+            sink,
+            depth,
+            copy,
+            pending: VecDeque::new(),
+            batch: Vec::new(),
+            trouble: None,
+            unsynced: false,
+        }
     }
 
     /// Turns `items` into lines behind those that wait.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use clap::{Args, Subcommand};
 
-use super::{Place, Done, administer, demo};
+use super::{Done, Place, administer, demo};
 use crate::app::AppError;
 
 #[derive(Debug, Subcommand)]

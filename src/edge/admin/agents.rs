@@ -313,10 +313,7 @@ struct Role {
 #[utoipa::path(get, path = "/roles", tag = "contract", operation_id = "listRoles", responses((status = 200, body = Data<Vec<Role>>), ContractErrors))]
 async fn roles(who: Who) -> Result<Json<Data<Vec<Role>>>, Problem> {
     let all = who.admin.roles().await?.into_iter();
-    let shown = all.map(|role| Role {
-        role_id: role.role_id,
-        role_name: role.name,
-        description: role.description,
-    });
+    let shown =
+        all.map(|role| Role { role_id: role.role_id, role_name: role.name, description: role.description });
     Ok(Json(Data { data: shown.collect() }))
 }

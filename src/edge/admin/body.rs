@@ -59,7 +59,10 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Web>> for Asked<T> {
         let asked = Query::<T>::from_request_parts(parts, web).await;
         asked.map(|Query(asked)| Self(asked)).map_err(|error| {
             let told = error.body_text();
-            Problem::new(StatusCode::BAD_REQUEST, told.trim_start_matches("Failed to deserialize query string: "))
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                told.trim_start_matches("Failed to deserialize query string: "),
+            )
         })
     }
 }

@@ -78,7 +78,8 @@ impl AdminConfig {
 /// Whether a browser could name `text` as an origin (RFC 6454, section 6.2); `*` and `null` are none here.
 fn is_origin(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text.trim_end_matches('/')
+        matches!(url.scheme(), "http" | "https")
+            && url.origin().ascii_serialization() == text.trim_end_matches('/')
     })
 }
 
@@ -91,7 +92,9 @@ mod tests {
         for origin in ["https://a.example", "http://localhost:3000", "https://a.example/"] {
             assert!(is_origin(origin), "{origin}");
         }
-        for other in ["*", "null", "a.example", "https://a.example/path", "https://a.example?x", "ftp://a.example", ""] {
+        for other in
+            ["*", "null", "a.example", "https://a.example/path", "https://a.example?x", "ftp://a.example", ""]
+        {
             assert!(!is_origin(other), "{other}");
         }
     }

@@ -24,8 +24,7 @@ use crate::gate::{Approach, DoorFault};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, x-api-key, x-tenant-id");
+const HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-api-key, x-tenant-id");
 const EXPOSED: HeaderValue = HeaderValue::from_static("retry-after, www-authenticate");
 /// How long a browser may remember a preflight's answer, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");

@@ -49,7 +49,9 @@ impl Modify for Schemes {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("An administrator's token, or a PSA key whose owner is an administrator there."))
+            .description(Some(
+                "An administrator's token, or a PSA key whose owner is an administrator there.",
+            ))
             .build();
         components.add_security_scheme("token", SecurityScheme::Http(bearer));
         let key = ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same in another header."));

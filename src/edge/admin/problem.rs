@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_problem_says_every_field_that_is_wrong() {
-        let wrong = vec![("name".to_owned(), "is missing".to_owned()), ("kind".to_owned(), "is unknown".to_owned())];
+        let wrong =
+            vec![("name".to_owned(), "is missing".to_owned()), ("kind".to_owned(), "is unknown".to_owned())];
         let shown = serde_json::json!(Problem::fields(wrong));
         assert_eq!(
             shown,

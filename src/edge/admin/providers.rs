@@ -22,10 +22,7 @@ use crate::identity::scopes::RequiredScopes;
 
 /// What the PSA's clients know.
 pub fn contract() -> OpenApiRouter<Arc<Web>> {
-    OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(suggest))
-        .routes(routes!(platform))
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(suggest)).routes(routes!(platform))
 }
 
 /// What is new.
@@ -223,10 +220,7 @@ impl NewProvider {
 
 /// Trusts an identity provider, or replaces what is known of it, after its metadata and keys were fetched once.
 #[utoipa::path(post, path = "/idp-providers", tag = "contract", operation_id = "addProvider", request_body = NewProvider, responses((status = 201, body = Data<Provider>), ContractErrors))]
-async fn add(
-    who: Who,
-    Body(new): Body<NewProvider>,
-) -> Result<(StatusCode, Json<Data<Provider>>), Problem> {
+async fn add(who: Who, Body(new): Body<NewProvider>) -> Result<(StatusCode, Json<Data<Provider>>), Problem> {
     let spec = new.spec();
     if spec.kind == Preset::Microsoft && spec.entra_tenant_id.is_none() {
         let told = "The Microsoft preset requires \"entraTenantId\".";

@@ -78,7 +78,10 @@ async fn explain(who: Who, Body(trial): Body<Trial>) -> Result<Json<Data<Verdict
 fn resource(text: &str) -> Result<Resource, Problem> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let url = url.ok_or_else(|| {
-        Problem::field("resource", "must be the URL of an MCP endpoint, such as https://mcp.example.com/api/mcp")
+        Problem::field(
+            "resource",
+            "must be the URL of an MCP endpoint, such as https://mcp.example.com/api/mcp",
+        )
     })?;
     Ok(Resource::new(&url.origin().ascii_serialization(), url.path()))
 }

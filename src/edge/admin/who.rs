@@ -81,7 +81,8 @@ async fn identify(web: &Web, headers: &HeaderMap, peer: Option<Peer>) -> Result<
     let known = mark.is_some_and(|mark| web.known.contains_key(&mark));
     if let (Some(Peer(peer)), false) = (peer, known) {
         let waits = web.failures.may_spend(peer.ip());
-        waits.map_err(|seconds| Problem::too_many(seconds, "too many tokens from this address were wrong"))?;
+        waits
+            .map_err(|seconds| Problem::too_many(seconds, "too many tokens from this address were wrong"))?;
     }
     let tenant = tenant(headers)?;
     let found = match &secret {
@@ -160,9 +161,10 @@ async fn by_token(web: &Web, secret: &Secret, tenant: Option<&str>) -> Result<Op
         })?),
         (Some(own), None) => web.admins.find(own),
         // Nothing may tell whether another tenant is there.
-        (Some(own), Some(tenant)) => web.admins.find(own).filter(|own| {
-            web.admins.find(tenant).is_some_and(|meant| Arc::ptr_eq(&meant, own))
-        }),
+        (Some(own), Some(tenant)) => web
+            .admins
+            .find(own)
+            .filter(|own| web.admins.find(tenant).is_some_and(|meant| Arc::ptr_eq(&meant, own))),
     };
     Ok(admin.map(|admin| Who { actor, admin, everywhere }))
 }

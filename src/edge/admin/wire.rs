@@ -67,7 +67,12 @@ pub fn limit(asked: Option<u32>) -> Result<u32, Problem> {
 }
 
 /// Cuts `rows`, of which one more was read than is shown, to a page.
-pub fn page<R, T>(mut rows: Vec<R>, limit: u32, place: impl Fn(&R) -> After, show: impl Fn(R) -> T) -> Page<T> {
+pub fn page<R, T>(
+    mut rows: Vec<R>,
+    limit: u32,
+    place: impl Fn(&R) -> After,
+    show: impl Fn(R) -> T,
+) -> Page<T> {
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next_cursor = rows.last().filter(|_| more).map(|row| {
@@ -114,7 +119,10 @@ mod tests {
         let shown = |rows, limit| page::<i64, i64>(rows, limit, place, |row| row);
         let (short, long) = (shown(vec![3, 2], 2), shown(vec![3, 2, 1], 2));
         assert_eq!((short.data, short.next_cursor), (vec![3, 2], None));
-        assert_eq!((long.data, after(long.next_cursor.as_deref()).unwrap()), (vec![3, 2], Some((2, "2".to_owned()))));
+        assert_eq!(
+            (long.data, after(long.next_cursor.as_deref()).unwrap()),
+            (vec![3, 2], Some((2, "2".to_owned())))
+        );
     }
 
     #[test]

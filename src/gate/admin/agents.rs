@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::record::Change;
 use super::{Actor, Admin, AdminError, sound};
 use crate::gate::pulse::MAX_STALENESS;
-use crate::identity::trust::NAME_LIMIT;
 use crate::identity::kind::AgentKind;
 use crate::identity::preset;
+use crate::identity::trust::NAME_LIMIT;
 use crate::psa::KeyError;
 use crate::store::{AgentFilter, AgentRow, ManagedBy, NewAgent};
 use crate::tool::effect::Effect;
@@ -298,7 +298,10 @@ impl Admin {
     async fn usable(&self, user: Option<&str>) -> Result<(), AdminError> {
         let (Some(user), Some(directory)) = (user, &self.directory) else { return Ok(()) };
         let wrong = |message: &str| {
-            Err(AdminError::Invalid(vec![("psa_user".to_owned(), format!("the PSA's user {user} {message}"))]))
+            Err(AdminError::Invalid(vec![(
+                "psa_user".to_owned(),
+                format!("the PSA's user {user} {message}"),
+            )]))
         };
         match directory.user(user).await {
             Err(KeyError::Unsupported(_)) => Ok(()),

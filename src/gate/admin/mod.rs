@@ -136,7 +136,10 @@ impl Admin {
     }
 
     /// The owner of a PSA key who is an administrator there; none for everybody else.
-    pub async fn psa_administrator(&self, key: &crate::secret::Secret) -> Result<Option<PsaUser>, AdminError> {
+    pub async fn psa_administrator(
+        &self,
+        key: &crate::secret::Secret,
+    ) -> Result<Option<PsaUser>, AdminError> {
         Ok(self.directory()?.administrator(key).await?)
     }
 

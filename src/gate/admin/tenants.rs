@@ -72,7 +72,8 @@ impl Admins {
             return Some(self.main());
         }
         let others = self.others.read();
-        let found = others.iter().find(|(slug, admin)| admin.tenant == which || slug.as_deref() == Some(which));
+        let found =
+            others.iter().find(|(slug, admin)| admin.tenant == which || slug.as_deref() == Some(which));
         found.map(|(_, admin)| admin.clone())
     }
 
@@ -143,10 +144,13 @@ impl Admins {
         let before = self.tenant(which).await?;
         let is_main = before.id == self.main.tenant;
         if is_main && (change.slug.is_some() || change.host.is_some() || change.name.is_some()) {
-            let message = "the main tenant is named and reached as the configuration file says; change it there";
+            let message =
+                "the main tenant is named and reached as the configuration file says; change it there";
             return Err(AdminError::Conflict(message.to_owned()));
         }
-        if is_main && (change.psa_tenant.is_some() || change.catalog_user.is_some() || change.active.is_some()) {
+        if is_main
+            && (change.psa_tenant.is_some() || change.catalog_user.is_some() || change.active.is_some())
+        {
             let message = "the main tenant's PSA is that of [psa], and it is always there; its MCP endpoint can be switched off";
             return Err(AdminError::Conflict(message.to_owned()));
         }
@@ -212,11 +216,17 @@ fn problems(row: &TenantRow, is_main: bool) -> Vec<(String, String)> {
     }
     let is_host = |host: &str| {
         url::Url::parse(&format!("https://{host}/")).is_ok_and(|url| {
-            url.path() == "/" && url.username().is_empty() && url.query().is_none() && url.fragment().is_none()
+            url.path() == "/"
+                && url.username().is_empty()
+                && url.query().is_none()
+                && url.fragment().is_none()
         }) && !host.contains(['/', '@', '?', '#'])
     };
     if row.host.as_deref().is_some_and(|host| !is_host(host)) {
-        say("host", "must be a host name, with its port where it is not 443, such as acme.example.com".to_owned());
+        say(
+            "host",
+            "must be a host name, with its port where it is not 443, such as acme.example.com".to_owned(),
+        );
     }
     for (field, value) in [("psa_tenant", &row.psa_tenant), ("catalog_user", &row.catalog_user)] {
         if value.as_deref().is_some_and(|id| uuid::Uuid::parse_str(id).is_err()) {

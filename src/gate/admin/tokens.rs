@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::record::Change;
-use super::{Actor, Admins, AdminError, sound};
+use super::{Actor, AdminError, Admins, sound};
 use crate::clock::Millis;
 use crate::secret::Secret;
 use crate::store::AdminTokenRow;

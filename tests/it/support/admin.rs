@@ -108,7 +108,10 @@ pub fn problem(answer: &Answer, status: u16, word: &str) {
     assert_eq!(answer.body["status"], status);
     let kind = answer.body["type"].as_str().expect("a type");
     assert!(kind.starts_with("urn:sidegate:problem:"), "{answer:?}");
-    assert!(answer.body["title"].is_string() && answer.body["detail"].as_str().expect("a detail").contains(word), "{answer:?}");
+    assert!(
+        answer.body["title"].is_string() && answer.body["detail"].as_str().expect("a detail").contains(word),
+        "{answer:?}"
+    );
 }
 
 /// Asserts that an answer is the contract's error of this status with exactly this text.
