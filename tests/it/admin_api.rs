@@ -188,7 +188,7 @@ async fn an_agent_is_added_switched_off_and_on_and_removed() {
     let world = World::start().await;
     let api = Api::new(&world).await;
     let roles = api.data("/roles").await;
-    assert_eq!(fields(&roles[0]), ["role_id", "role_name", "description"]);
+    assert_eq!(fields(&roles[0]), ["description", "role_id", "role_name"]);
     let names: Vec<_> =
         roles.as_array().unwrap().iter().map(|role| role["role_name"].as_str().unwrap()).collect();
     assert!(names.is_sorted() && names.contains(&"Technician"), "{names:?}");

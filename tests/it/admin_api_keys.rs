@@ -74,7 +74,7 @@ async fn an_agent_has_its_user_and_roles_written_in_the_psa_and_leaves_a_user_th
 
     let change =
         api.data(&format!("/events?kind=change&agent={}", agent["agent_id"].as_str().unwrap())).await;
-    let record = &change[0]["record"];
+    let record = &change[0]["record"]["change"];
     assert_eq!(
         (&record["action"], &record["actor"], &record["actor_kind"]),
         (&json!("agent.roles"), &json!("bot"), &json!("psa_user"))

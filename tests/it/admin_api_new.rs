@@ -136,7 +136,7 @@ async fn an_agent_is_shown_changed_and_deleted() {
     let (id, kind) = (added["agent_id"].as_str().unwrap(), "change");
     let left = api.data(&format!("/events?agent={id}&kind={kind}")).await;
     let actions: Vec<_> =
-        left.as_array().unwrap().iter().rev().map(|event| &event["record"]["action"]).collect();
+        left.as_array().unwrap().iter().rev().map(|event| &event["record"]["change"]["action"]).collect();
     assert_eq!(
         actions,
         ["agent.add", "agent.disable", "agent.change", "agent.change", "agent.enable", "agent.delete"],
@@ -253,7 +253,7 @@ async fn a_token_is_explained_and_a_binding_tried_without_changing_anything() {
         (&json!(false), &json!("not_bound"))
     );
     let last = unbound["data"]["steps"].as_array().unwrap().last().unwrap();
-    assert_eq!(fields(last), ["check", "passed", "detail"]);
+    assert_eq!(fields(last), ["check", "detail", "passed"]);
     let elsewhere = json!({"token": world.token("technician"), "resource": "https://other.example/api/mcp"});
     let elsewhere = api.post("/tokens/explain", elsewhere).await.body;
     assert_eq!(elsewhere["data"]["accepted"], false, "{elsewhere:#}");
@@ -297,7 +297,7 @@ async fn every_change_is_an_event_with_who_what_before_and_after() {
     api.patch("/agents/bot", json!({"maxEffect": "read"})).await;
     let id = agent["agent_id"].as_str().unwrap();
     let events = api.data(&format!("/events?kind=change&agent={id}")).await;
-    let change = &events[0]["record"];
+    let change = &events[0]["record"]["change"];
     assert_eq!(
         (&change["action"], &change["actor"]),
         (&json!("agent.change"), &json!("automation")),

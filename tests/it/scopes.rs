@@ -259,7 +259,7 @@ async fn a_token_is_explained_with_the_calls_that_its_scopes_are_not_enough_for(
     let admin = site.admin().await;
     let config = config::load(Some(&site.world.config_file), std::iter::empty()).unwrap();
     let explain = async |claims: Value| {
-        let told = admin.explain(&site.token(claims), &(admin.resource)()).await.unwrap();
+        let told = admin.explain(&site.token(claims), &app::main_resource(&config)).await.unwrap();
         let last = told.steps.last().unwrap();
         (told.accepted, last.check, last.passed, last.detail.clone())
     };

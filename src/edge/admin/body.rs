@@ -43,6 +43,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<Web>> for Body<T> {
         let bytes = bytes
             .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"))?
             .map_err(|_| large())?;
+        // The parser would take a list for the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "the body is no JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, format!("the body is not what is expected here: {error}"))
         })

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::timeout;
 
 use super::Web;
-use super::listen::Peer;
+use super::listen::{HEADER_BYTES, Peer};
 use super::problem::{Problem, in_form};
 use crate::gate::{Approach, DoorFault};
 
@@ -59,6 +59,10 @@ pub async fn watch(State(web): State<Arc<Web>>, request: Request, next: Next) ->
 }
 
 fn admitted(web: &Web, request: &Request) -> Result<(), Problem> {
+    if header_bytes(request) > HEADER_BYTES {
+        let told = format!("a header may have {HEADER_BYTES} bytes at most");
+        return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, told));
+    }
     if let Some(Peer(peer)) = request.extensions().get() {
         let waits = web.requests.spend(peer.ip());
         waits.map_err(|seconds| Problem::too_many(seconds, "too many requests from this address"))?;
@@ -79,6 +83,13 @@ fn admitted(web: &Web, request: &Request) -> Result<(), Problem> {
         Some(_) if origin.is_some() => Ok(()),
         Some(_) => Err(foreign()),
     }
+}
+
+/// What is read in whole pieces may be more than is allowed.
+fn header_bytes(request: &Request) -> usize {
+    let field = |(name, value): (&http::HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    target + request.headers().iter().map(field).sum::<usize>()
 }
 
 /// The one value of a header, none, or a fault where there are several or one that is no text.

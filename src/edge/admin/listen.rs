@@ -39,8 +39,8 @@ const AGE: Duration = Duration::from_secs(600);
 /// How long a request in flight may go on once its connection is to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Bytes of a request's header, and of what is read ahead.
-const HEADER_BYTES: usize = 32 << 10;
+/// Bytes of a request's header, and about what is read ahead.
+pub const HEADER_BYTES: usize = 32 << 10;
 
 /// Fields of a request's header.
 const HEADER_FIELDS: usize = 64;

@@ -67,7 +67,7 @@ pub struct ContractError {
 }
 
 /// The kinds of problem, each with its status, the end of its URN and its title.
-const KINDS: [(StatusCode, &str, &str); 14] = [
+const KINDS: [(StatusCode, &str, &str); 15] = [
     (StatusCode::BAD_REQUEST, "invalid", "The request cannot be carried out as it is written"),
     (StatusCode::UNAUTHORIZED, "unauthorized", "No valid administrator's token"),
     (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
@@ -79,6 +79,7 @@ const KINDS: [(StatusCode, &str, &str); 14] = [
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "The body is not of a supported type"),
     (StatusCode::MISDIRECTED_REQUEST, "misdirected", "This is not the host that was addressed"),
     (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header-too-large", "The request's header is too large"),
     (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
     (StatusCode::NOT_IMPLEMENTED, "not-configured", "The configuration does not provide for this"),
     (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Something that this needs is not available"),

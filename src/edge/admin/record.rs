@@ -61,7 +61,8 @@ const NOT_ALLOWED: [i64; 2] = [401, 403];
 fn audited(row: EventRow) -> AuditRow {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     let ok = row.outcome.as_deref() == Some("ok");
-    let denied = matches!(row.decision.as_deref(), Some("deny" | "refuse"))
+    let denied = matches!(row.outcome.as_deref(), Some("denied" | "refused"))
+        || row.decision.as_deref() == Some("deny")
         || row.status.is_some_and(|status| NOT_ALLOWED.contains(&status));
     let decision = match (ok, denied) {
         (true, _) => "allow",
@@ -125,7 +126,7 @@ async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPa
     let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
     let page = u64::from(number(asked.page).unwrap_or(1).max(1));
     let size = number(asked.page_size).or(number(asked.limit)).unwrap_or(PAGE_SIZE).clamp(1, wire::MOST);
-    let filter = EventFilter { agent: Some(agent), kind: Some("call".to_owned()), ..EventFilter::default() };
+    let filter = EventFilter { agent: Some(agent), of_tools: true, ..EventFilter::default() };
     let offset = (page - 1).saturating_mul(u64::from(size));
     let rows = who.admin.events(&filter, None, offset, size).await?;
     let total = who.admin.count_events(&filter).await?;
@@ -204,6 +205,7 @@ async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<E
         agent: asked.agent,
         kind: asked.kind,
         tool: asked.tool,
+        of_tools: false,
         entry: asked.entry,
         decision: asked.decision,
         outcome: asked.outcome,
@@ -243,6 +245,7 @@ mod tests {
             ("ok", Some("allow"), Some(200), "allow"),
             ("denied", Some("deny"), None, "deny"),
             ("refused", Some("refuse"), None, "deny"),
+            ("tool_error", Some("refuse"), None, "error"),
             ("tool_error", Some("allow"), Some(403), "deny"),
             ("tool_error", Some("allow"), Some(404), "error"),
             ("timeout", Some("allow"), None, "error"),

@@ -96,9 +96,11 @@ impl<'a> Api<'a> {
     }
 }
 
-/// The names of an object's fields.
+/// The names of an object's fields, sorted.
 pub fn fields(object: &Value) -> Vec<&str> {
-    object.as_object().expect("an object").keys().map(String::as_str).collect()
+    let mut names: Vec<_> = object.as_object().expect("an object").keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Asserts that an answer is a problem of this status that says `word`.
