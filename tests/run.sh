@@ -82,6 +82,8 @@ python_packages() {
 }
 python_packages "$clients/requirements-v1.txt"
 SIDEGATE_TEST_PYTHON_V1=$venv/bin/python
+python_packages "$clients/canaille/requirements.txt"
+SIDEGATE_TEST_CANAILLE=$venv/bin/python
 python_packages "$clients/requirements.txt" "$clients/helpdesk/requirements.txt"
 SIDEGATE_TEST_PYTHON=$venv/bin/python
 
@@ -146,7 +148,7 @@ SIDEGATE_TEST_CLIENTS=$clients
 for SIDEGATE_TEST_NODE in "$packages_at"/node_modules/node-linux-*/bin/node; do :; done
 SIDEGATE_TEST_CHROMIUM=$(command -v chromium)
 export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON SIDEGATE_TEST_PYTHON_V1 SIDEGATE_TEST_RMCP
-export SIDEGATE_TEST_CHROMIUM
+export SIDEGATE_TEST_CHROMIUM SIDEGATE_TEST_CANAILLE
 "$SIDEGATE_TEST_NODE" --version >/dev/null 2>&1 || die "the Node 22 of tests/clients does not run on this machine ($(uname -sm))."
 
 rounds=${SIDEGATE_TEST_ROUNDS:-1}

@@ -8,12 +8,13 @@ mod tenants;
 mod watch;
 mod wing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::RwLock;
 use rand::distr::{Alphanumeric, SampleString};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,12 +32,12 @@ use crate::edge::admin::{self as admin_web, AdminDoor};
 use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::{Admin, Admins, Record};
-use crate::gate::{Extra, Front, Gate, Neighbours, Pulse, TENANTS, Whereabouts};
+use crate::gate::{Activities, Extra, Front, Gate, Neighbours, Pulse, TENANTS, Whereabouts};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
 use crate::outbound::Transport;
 use crate::secret::Secret;
-use crate::store::{Store, TenantRow};
+use crate::store::{EventRow, Store, TenantRow};
 use crate::tool::table::ToolRow;
 
 /// How often expired keys of ours are removed from the PSA.
@@ -181,6 +182,17 @@ fn base(config: &Config) -> String {
     })
 }
 
+/// Has each tenant's events noted in its PSA, where that is wanted.
+fn note(activities: &RwLock<HashMap<String, Activities>>, events: &[EventRow]) {
+    let activities = activities.read();
+    for event in events {
+        if let Some(way) = activities.get(&event.tenant_id) {
+            // What has no room is left out there; it is on record.
+            way.note_events(std::slice::from_ref(event));
+        }
+    }
+}
+
 /// Replicas that share the store take each other's sessions, whether anybody thought of a key or not: the store then has
 /// one that whoever came first made.
 async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppError> {
@@ -221,6 +233,9 @@ impl App {
         let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
         let keep = config.audit.keep.as_millis();
         let (tap, index) = audit::index(store.clone(), clock.clone(), metrics.clone(), keep);
+        let activities: Arc<RwLock<HashMap<String, Activities>>> = Arc::default();
+        let noted = activities.clone();
+        let index = index.telling(move |events| note(&noted, events));
         let audit = Audit::tapped(&config.audit, metrics.clone(), tap).map_err(failed)?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
@@ -240,6 +255,7 @@ impl App {
             metrics,
             clock,
             tools,
+            activities,
         });
         let row = shared.store.tenant(&tenant).await.map_err(failed)?;
         let row = row.ok_or_else(|| AppError(format!("there is no tenant `{tenant}`")))?;

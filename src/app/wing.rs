@@ -1,9 +1,11 @@
 //! Everything of one tenant, put together: its gate, the rooms behind it and the work in the background.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, resource};
@@ -12,12 +14,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::admin::{Admin, Record};
 use crate::gate::{
-    Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk, DeskParts, DeskTerms, Doorway,
-    Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS, Terms, Whereabouts,
+    Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk, DeskParts, DeskTerms, Doorway,
+    Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS, Terms, Whereabouts, activities,
 };
 use crate::idp::Idp;
 use crate::metrics::Metrics;
-use crate::psa::{Psa, PsaConfig};
+use crate::psa::{Directory, Psa, PsaConfig};
 use crate::store::{Store, TenantRow};
 use crate::tool::table::{ToolRow, ToolTable};
 
@@ -34,6 +36,8 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub tools: Vec<ToolRow>,
+    /// By tenant: where what its agents do is noted in the PSA, where that is wanted.
+    pub activities: Arc<RwLock<HashMap<String, Activities>>>,
 }
 
 /// One tenant's rooms.
@@ -45,6 +49,7 @@ pub(super) struct Wing {
     pub catalogue: Arc<Catalogue>,
     pub psa: Arc<dyn Psa>,
     pub admin: Arc<Admin>,
+    activity: Option<ActivityFollower>,
     work: JoinSet<()>,
 }
 
@@ -122,7 +127,9 @@ impl Shared {
             record: self.record.clone(),
             clock: self.clock.clone(),
         };
+        let activity = self.activity(&config, row, admin.directory.clone());
         Ok(Wing {
+            activity,
             row: row.clone(),
             gate,
             roster,
@@ -132,6 +139,18 @@ impl Shared {
             admin: Arc::new(admin),
             work: JoinSet::new(),
         })
+    }
+
+    /// The way to the PSA's own record of what agents do, where that is wanted.
+    fn activity(
+        &self,
+        config: &Config,
+        row: &TenantRow,
+        directory: Option<Arc<dyn Directory>>,
+    ) -> Option<ActivityFollower> {
+        let (way, follower) = activities(directory.filter(|_| config.psa.activity)?);
+        self.activities.write().insert(row.id.clone(), way);
+        Some(follower)
     }
 
     /// The terms that `config` sets for a tenant.
@@ -196,6 +215,9 @@ impl Wing {
         self.work.spawn(self.credentials.clone().sweep(SWEEP));
         self.work.spawn(self.catalogue.clone().follow(config.psa.catalog_refresh.0));
         self.work.spawn(self.gate.clone().together(shared.neighbours.clone()));
+        if let Some(activity) = self.activity.take() {
+            self.work.spawn(activity.follow());
+        }
     }
 
     /// What a changed configuration reaches, without the work.

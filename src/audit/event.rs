@@ -211,8 +211,13 @@ impl EventBuilder {
         self.0.agent_id = Some(bounded(caller.agent_id, MAX_TEXT));
         self.0.agent = Some(bounded(caller.agent, MAX_TEXT));
         self.token(caller.issuer, Some(caller.subject), caller.token_id);
-        self.0.person = caller.person.map(|person| bounded(person, MAX_TEXT));
-        self.0.oauth_client = caller.oauth_client.map(|client| bounded(client, MAX_TEXT));
+        self.obtained(caller.person, caller.oauth_client);
+    }
+
+    /// Fields `person oauth_client`: on whose behalf the token was obtained, and by which client.
+    pub fn obtained(&mut self, person: Option<&str>, oauth_client: Option<&str>) {
+        self.0.person = person.map(|person| bounded(person, MAX_TEXT));
+        self.0.oauth_client = oauth_client.map(|client| bounded(client, MAX_TEXT));
     }
 
     /// Fields `issuer subject token_id` of a caller that is known no better, such as an unbound one.

@@ -50,15 +50,25 @@ pub struct Index {
     metrics: Arc<Metrics>,
     /// How long rows are kept, in milliseconds.
     keep: Millis,
+    told: Option<Told>,
 }
+
+/// Told of events when they are in the store.
+type Told = Box<dyn Fn(&[EventRow]) + Send>;
 
 /// A way to the store, both ends of it.
 pub fn index(store: Store, clock: Clock, metrics: Arc<Metrics>, keep: Millis) -> (Tap, Index) {
     let (sender, rows) = mpsc::channel(WAITING);
-    (Tap { rows: sender, metrics: metrics.clone() }, Index { rows, store, clock, metrics, keep })
+    (Tap { rows: sender, metrics: metrics.clone() }, Index { rows, store, clock, metrics, keep, told: None })
 }
 
 impl Index {
+    /// Has `told` hear of events when they have been copied.
+    #[must_use]
+    pub fn telling(self, told: impl Fn(&[EventRow]) + Send + 'static) -> Self {
+        Self { told: Some(Box::new(told)), ..self }
+    }
+
     /// Carries rows until the last [`Tap`] is gone and all is carried.
     pub async fn follow(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -90,6 +100,9 @@ impl Index {
                         }
                     }
                     failing = written.is_err();
+                    if let Some(told) = &self.told {
+                        told(&batch);
+                    }
                     batch.clear();
                 }
             }

@@ -305,7 +305,7 @@ impl Gate {
     /// was as far as that was verified.
     fn turn_away(&self, turned: Turned, mut trail: Trail, approach: Approach<'_>) -> Refusal {
         if let Some(holder) = &turned.holder {
-            trail.stranger(&holder.issuer, holder.subject.as_deref(), holder.token_id.as_deref());
+            trail.stranger(holder);
         }
         self.desk.parts.metrics.refuse(turned.fault.label());
         trail.refuse(turned.fault.label());

@@ -172,6 +172,10 @@ pub struct Holder {
     pub subject: Option<String>,
     /// `jti`.
     pub token_id: Option<String>,
+    /// The person it carries, by name.
+    pub person: Option<Arc<str>>,
+    /// The client that obtained it.
+    pub client_id: Option<Arc<str>>,
 }
 
 impl Turned {
@@ -180,6 +184,8 @@ impl Turned {
             issuer: claims.issuer().to_owned(),
             subject: Some(claims.subject().to_owned()),
             token_id: claims.token_id().map(str::to_owned),
+            person: claims.person().cloned(),
+            client_id: claims.client_id().cloned(),
         };
         Self { fault: fault.into(), holder: Some(holder) }
     }
@@ -189,6 +195,8 @@ impl Turned {
             issuer: signed.issuer().to_owned(),
             subject: signed.subject(subject_claim),
             token_id: signed.token_id().map(str::to_owned),
+            person: None,
+            client_id: None,
         };
         Self { fault: fault.into(), holder: Some(holder) }
     }
@@ -401,7 +409,7 @@ impl Authenticator {
         let signed = token::signed_by_any(token, &peeked, keys.candidates(&peeked))?;
         let claims = signed
             .claims(&issuer.rules(resource.identifier()), now)
-            .map_err(|fault| Turned::signed(fault, &signed, &issuer.subject_claim))?;
+            .map_err(|fault| Turned::signed(fault, &signed, issuer.subject_claim_of(&peeked.issuer)))?;
         Ok(Arc::new(Verified { claims: Arc::new(claims), issuer, at: now }))
     }
 }

@@ -303,6 +303,6 @@ mod tests {
         );
         let behind = Approach { prefix: "/psa", ..approach("localhost:8443", None) };
         assert_eq!(door.resource(behind).identifier(), "https://localhost:8443/psa/api/mcp");
-        assert_eq!((door.paths().0.len(), door.inserted()), (1, vec![("/api/mcp".to_owned(), 0)]));
+        assert_eq!((door.paths().0.len(), door.inserted()), (2, vec![("/api/mcp".to_owned(), 0)]));
     }
 }

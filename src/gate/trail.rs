@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::authenticate::Holder;
 use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
@@ -118,9 +119,10 @@ impl Trail {
     }
 
     /// Who the token says it is, where nobody is let in by it: its signature was verified.
-    pub fn stranger(&mut self, issuer: &str, subject: Option<&str>, token_id: Option<&str>) {
+    pub fn stranger(&mut self, holder: &Holder) {
         self.note(|event| {
-            event.token(issuer, subject, token_id);
+            event.token(&holder.issuer, holder.subject.as_deref(), holder.token_id.as_deref());
+            event.obtained(holder.person.as_deref(), holder.client_id.as_deref());
         });
     }
 

@@ -4,6 +4,7 @@
 //! It asks nobody and knows no tenant; `RESOURCE` stands for the URL of the MCP endpoint.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::kind::AgentKind;
 use super::preset::Preset;
@@ -40,6 +41,26 @@ pub struct Way {
     pub subject: &'static str,
     /// What to create, in this order.
     pub steps: &'static [&'static str],
+}
+
+impl Guide {
+    /// The guide as JSON, with the URL of the MCP endpoint put in where it is known.
+    pub fn json(&self, resource: Option<&str>) -> Value {
+        let mut told = json!(self);
+        if let Some(resource) = resource {
+            put_in(&mut told, resource);
+        }
+        told
+    }
+}
+
+fn put_in(value: &mut Value, resource: &str) {
+    match value {
+        Value::String(text) => *text = text.replace(RESOURCE, resource),
+        Value::Array(items) => items.iter_mut().for_each(|item| put_in(item, resource)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| put_in(field, resource)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// The guide for the provider of that word.
@@ -230,9 +251,17 @@ const OKTA: Guide = Guide {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
+
+    #[test]
+    fn the_endpoint_is_put_in_wherever_a_guide_names_it() {
+        for guide in &GUIDES {
+            let told = guide.json(Some("https://gate.example/api/mcp")).to_string();
+            assert!(!told.contains(RESOURCE) && guide.json(None)["provider"] == guide.provider);
+        }
+        let told = of("auth0").unwrap().json(Some("https://gate.example/api/mcp"));
+        assert_eq!(told["audience"], "the API's identifier: make it https://gate.example/api/mcp");
+    }
 
     #[test]
     fn every_provider_has_a_way_for_each_kind_of_agent() {

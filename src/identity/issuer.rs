@@ -120,6 +120,12 @@ impl TrustedIssuer {
         std::iter::once(self.issuer.as_str()).chain(aliases)
     }
 
+    /// The claim that names the subject in tokens of that `iss`, which is the main one or an alias.
+    pub fn subject_claim_of(&self, identifier: &str) -> &str {
+        let alias = self.aliases.iter().find(|alias| alias.issuer == identifier);
+        alias.and_then(|alias| alias.subject_claim.as_deref()).unwrap_or(&self.subject_claim)
+    }
+
     /// The first `iss` that both this issuer and `other` claim.
     pub fn shared_identifier(&self, other: &Self) -> Option<&str> {
         self.identifiers().find(|mine| other.identifiers().any(|theirs| theirs == *mine))

@@ -64,6 +64,8 @@ pub struct EventFilter {
 
 /// Rows of one statement: SQLite takes 32,766 parameters.
 const BATCH: usize = 500;
+/// Rows that one statement forgets.
+const PRUNED: i64 = 2_000;
 
 impl Store {
     /// Writes events; those that are there already stay as they are.
@@ -130,8 +132,22 @@ impl Store {
 
     /// Forgets what happened before `before`, of all tenants; returns how many events that were.
     pub async fn prune_events(&self, before: Millis) -> Result<u64, StoreError> {
-        let pruned = sqlx::query("DELETE FROM events WHERE at < $1").bind(before).execute(&self.pool).await?;
-        Ok(pruned.rows_affected())
+        let mut pruned = 0;
+        loop {
+            // A few at a time: a year's record at once would hold up whoever writes.
+            let batch = sqlx::query(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 ORDER BY at LIMIT $2)",
+            )
+            .bind(before)
+            .bind(PRUNED)
+            .execute(&self.pool)
+            .await?
+            .rows_affected();
+            if batch == 0 {
+                return Ok(pruned);
+            }
+            pruned += batch;
+        }
     }
 }
 

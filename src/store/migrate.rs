@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::Row;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Row};
 
 use super::open::refused;
 use super::{Store, StoreConfig, StoreError};
@@ -39,7 +39,10 @@ impl Store {
         match status.into_iter().find(|(_, _, applied)| !applied) {
             None => Ok(()),
             Some(_) if config.migrate => {
-                self.migrate().await.map_err(|error| refused(config, error.to_string()))
+                let patient = Self::patient(config, self.clock.clone()).await?;
+                let migrated = patient.migrate().await;
+                patient.close().await;
+                migrated.map_err(|error| refused(config, error.to_string()))
             }
             Some((version, name, _)) => {
                 Err(StoreError::Behind { url: config.shown(), missing: format!("{version:04}_{name}") })
@@ -50,11 +53,12 @@ impl Store {
     async fn migrate_with(&self, files: &'static [(i64, &str, &str)]) -> Result<(), StoreError> {
         let migrator = migrator(files);
         if self.shared {
-            migrator.run(&self.pool).await.map_err(sqlx::Error::from)?;
+            let mut connection = self.pool.acquire().await?;
+            apply(&migrator, &mut connection).await?;
         } else {
             // Nothing else keeps two processes apart on SQLite.
             let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            migrator.run(&mut *transaction).await.map_err(sqlx::Error::from)?;
+            apply(&migrator, &mut transaction).await?;
             transaction.commit().await?;
         }
         Ok(())
@@ -74,6 +78,11 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+async fn apply(migrator: &Migrator, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    // Not `run`: its future is not known to be `Send`.
+    migrator.run_direct(None, connection, false).await.map_err(sqlx::Error::from)
 }
 
 fn migrator(files: &'static [(i64, &str, &str)]) -> Migrator {

@@ -9,6 +9,7 @@ mod catalogs;
 mod change;
 mod config;
 mod copy;
+mod edits;
 mod events;
 mod finding;
 mod issuers;

@@ -17,8 +17,8 @@ use crate::clock::Clock;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// A reader never waits for a writer, and a writer waits for another.
-const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
-     PRAGMA busy_timeout = 5000";
+const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+     PRAGMA foreign_keys = ON";
 
 /// A replica that is gone must not hold a tenant's row.
 const POSTGRES: &str = "SET application_name = 'sidegate'; SET statement_timeout = '5s'; \

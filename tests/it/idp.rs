@@ -371,6 +371,37 @@ async fn whoever_else_trusts_an_issuer_by_keys_of_his_own_gets_those_and_nobody_
 }
 
 #[tokio::test]
+async fn weakness_17_discovery_is_asked_again_and_keys_that_are_withdrawn_verify_nothing() {
+    let (issuer, world) = (Issuer::start().await, world(config()));
+    let moved = Issuer::start().await;
+    *moved.jwks.lock() = Answer::Json(keys(&["k2"]));
+    assert!(world.knows(&issuer, "k1").await);
+    // The issuer moves its keys and withdraws the old one.
+    *issuer.openid.lock() =
+        Answer::Json(json!({"issuer": issuer.url, "jwks_uri": format!("{}/jwks", moved.url)}));
+    world.clock.advance(Span::seconds(601).as_millis());
+    assert!(world.knows(&issuer, "k2").await);
+    assert!(!world.knows(&issuer, "k1").await);
+}
+
+#[tokio::test]
+async fn weakness_17_the_keys_of_no_more_than_a_thousand_sources_are_kept() {
+    let (issuer, world) = (Issuer::start().await, world(config()));
+    let ask = async |number: usize| {
+        let jwks_uri = Some(format!("{}/jwks?{number}", issuer.url));
+        let trusted = TrustedIssuer { jwks_uri, ..issuer.trusted() };
+        world.door.keys(&trusted, Some("k1")).await.unwrap();
+    };
+    for number in 0..1_200 {
+        ask(number).await;
+    }
+    ask(1_199).await;
+    assert_eq!(issuer.fetches(), 1_200, "the latest is kept");
+    ask(0).await;
+    assert_eq!(issuer.fetches(), 1_201, "the oldest had to go");
+}
+
+#[tokio::test]
 async fn metadata_that_speaks_for_another_issuer_is_refused() {
     let (issuer, world) = (Issuer::start().await, world(config()));
     for said in [format!("{}/", issuer.url), issuer.url.to_uppercase(), "https://idp.example".to_owned()] {

@@ -5,11 +5,13 @@ mod agent;
 mod check;
 mod demo;
 mod idp;
+mod import;
 mod init;
 mod keys;
 mod local;
 mod logging;
 mod serve;
+mod store;
 mod tenant;
 mod token;
 
@@ -67,12 +69,18 @@ pub enum Command {
     /// Make, list and revoke tokens for the administrators' interface.
     #[command(subcommand)]
     AdminToken(admin_token::AdminTokenCommand),
+    /// Take over what another MCP server in front of the PSA knows.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Explain a token, or get a new one from the running demo.
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look after Sidegate's own tables: bring them up to date, show how far they are, copy them elsewhere.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Ask the server that runs here whether it is ready; for containers without a shell.
     Health(local::HealthArguments),
     /// Have the server that runs here refuse new calls and finish those in flight, before it is stopped.
@@ -95,8 +103,10 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Idp(command) => idp::run(at, command).await,
         Command::Tenant(command) => tenant::run(config, command).await,
         Command::AdminToken(command) => admin_token::run(at, command).await,
+        Command::Import(command) => import::run(at, command).await,
         Command::Token(command) => token::run(at, command).await,
         Command::Keys(command) => keys::run(at, command).await,
+        Command::Store(command) => store::run(config, command).await,
         Command::Health(arguments) => local::health(config, arguments).await,
         Command::Drain(arguments) => local::drain(config, arguments).await,
     };

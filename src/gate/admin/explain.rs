@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::{Admin, AdminError};
 use crate::clock::rfc3339;
 use crate::gate::roster::{self, Defaults, Snapshot};
+use crate::identity::Principal;
 use crate::identity::metadata::Resource;
-use crate::identity::token;
+use crate::identity::token::{self, Claims};
 use crate::identity::trust::{self, Caller};
 use crate::policy;
 use crate::tool::effect::Effect;
@@ -58,6 +59,19 @@ impl Explanation {
     }
 }
 
+/// Whether the token carries a person, as far as it says.
+fn carried(claims: &Claims) -> String {
+    let what = match claims.principal() {
+        Principal::Person => "a person",
+        Principal::Application => "an application",
+        Principal::Unclear => "it does not say whether a person or an application",
+    };
+    let person = claims.person().map(|person| format!(", {person}")).unwrap_or_default();
+    let client =
+        claims.client_id().map(|client| format!(", obtained by client {client}")).unwrap_or_default();
+    format!("{what}{person}{client}")
+}
+
 impl Admin {
     /// The tenant's rows as they are now.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, AdminError> {
@@ -106,7 +120,9 @@ impl Admin {
                 rfc3339(claims.expires_at().saturating_mul(1000))
             ),
         );
-        told.passed("subject", format!("claim `{}` is {}", issuer.subject_claim, claims.subject()));
+        let claim = issuer.subject_claim_of(claims.issuer());
+        told.passed("subject", format!("claim `{claim}` is {}", claims.subject()));
+        told.passed("carries", carried(&claims));
         if claims.certificate().is_some() {
             told.passed("confirmation", "bound to a TLS client certificate; any other connection is refused");
         }

@@ -162,7 +162,7 @@ impl Admin {
         probed.map(Some).map_err(|error| AdminError::Refused(format!("issuer {}: {error}", trusted.issuer)))
     }
 
-    async fn provider_recorded(
+    pub(super) async fn provider_recorded(
         &self,
         actor: &Actor,
         action: &'static str,

@@ -75,6 +75,7 @@ CREATE TABLE events (
 );
 CREATE INDEX events_by_agent ON events (tenant_id, agent_id, at, id);
 CREATE INDEX events_by_time ON events (tenant_id, at, id);
+CREATE INDEX events_by_age ON events (at);
 
 CREATE TABLE settings (
     name   TEXT NOT NULL PRIMARY KEY,

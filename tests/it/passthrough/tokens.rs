@@ -52,15 +52,19 @@ async fn an_agents_token_is_refused_with_the_endpoint_it_is_for() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_switched_off_or_another_tenants_is_still_an_issuer_of_agents() {
+async fn an_issuer_that_is_switched_off_is_still_an_issuer_of_agents_and_another_tenants_is_not_told_of() {
     let web = Web::friendly().await;
     let world = in_front_of(&web, "").await;
-    world.store().await.inactive_issuer("https://former.example/").await;
+    world.store().await.inactive_issuer("other", "https://theirs.example/").await;
+    world.store().await.inactive_issuer("demo", "https://former.example/").await;
     let lines = format!("Authorization: Bearer {}\r\n", token_of("https://former.example"));
     crate::support::wait::until(|| async {
         ask(&world, "GET", "/msp", &lines, "").await.starts_with("HTTP/1.1 403").then_some(())
     })
     .await;
+    let theirs = format!("Authorization: Bearer {}\r\n", token_of("https://theirs.example"));
+    let answer = ask(&world, "GET", "/msp", &theirs, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "as with an issuer that nobody knows: {answer}");
 }
 
 #[tokio::test]

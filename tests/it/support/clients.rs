@@ -29,6 +29,7 @@ async fn run_command(program: &str, command: &mut Command) -> Value {
 pub fn command(program: &str) -> Command {
     let mut command = match program {
         "rmcp" => return Command::new(variable("SIDEGATE_TEST_RMCP")),
+        _ if program.starts_with("canaille/") => Command::new(variable("SIDEGATE_TEST_CANAILLE")),
         "sdk_python_v1.py" => Command::new(variable("SIDEGATE_TEST_PYTHON_V1")),
         _ if program.ends_with(".py") => python(),
         _ => Command::new(variable("SIDEGATE_TEST_NODE")),

@@ -50,8 +50,12 @@ impl Issuer {
 
     /// A token that says exactly this.
     pub fn sign(&self, payload: &Value) -> String {
-        let header = json!({"alg": "EdDSA", "kid": "k", "typ": "at+jwt"});
-        let [header, payload] = [&header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        self.sign_as(&json!({"alg": "EdDSA", "kid": "k", "typ": "at+jwt"}), payload)
+    }
+
+    /// The same under a header of its own.
+    pub fn sign_as(&self, header: &Value, payload: &Value) -> String {
+        let [header, payload] = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
         let message = format!("{header}.{payload}");
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(self.pair.sign(message.as_bytes())))
     }

@@ -32,6 +32,8 @@ pub struct Plan<'a> {
     pub issuer: &'a str,
     /// A wire before the PSA that keeps what passes: [`World::sent`].
     pub tapped: bool,
+    /// Where the store is, if not in a file of the world's own.
+    pub store: Option<&'a str>,
     /// Whom to trust instead of the demo's issuer.
     pub trusted: Option<Trusted<'a>>,
 }
@@ -53,6 +55,7 @@ impl Default for Plan<'_> {
             issuer: "",
             tapped: false,
             psa_url: None,
+            store: None,
             trusted: None,
         }
     }
@@ -130,7 +133,7 @@ listen = "{ops}"
 listen = ["{admin}"]
 {administered}
 [store]
-url = "sqlite://{folder}/sidegate.db"
+url = "{store}"
 [tenant]
 id = "demo"
 [psa]
@@ -148,6 +151,7 @@ path = "{folder}/record/audit.jsonl"
 {more}
 "#,
             listen = self.listen,
+            store = self.store.map_or_else(|| format!("sqlite://{folder}/sidegate.db"), str::to_owned),
             server = self.server,
             administered = self.admin,
             psa = self

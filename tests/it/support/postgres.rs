@@ -43,6 +43,35 @@ pub async fn database(schema: &'static str) -> Database {
     Database { url, connection }
 }
 
+/// A server of a test's own, which it may restart.
+pub struct Own(Server);
+
+impl Own {
+    pub fn start() -> Self {
+        Self(start())
+    }
+
+    pub fn url(&self) -> String {
+        url(&self.0.directory, "postgres")
+    }
+
+    /// Ends every connection and starts again.
+    pub fn restart(&self) {
+        let data = self.0.directory.join("data");
+        let program = format!("{BIN}/pg_ctl");
+        let mut words = as_user(other_user());
+        words.extend([program, "restart".to_owned(), "--mode=fast".to_owned(), "--silent".to_owned()]);
+        let done = Command::new(&words[0])
+            .args(&words[1..])
+            .args(["--wait", "--log=/dev/null", "--pgdata"])
+            .arg(data)
+            .current_dir(&self.0.directory)
+            .stdin(Stdio::null())
+            .status();
+        assert!(done.unwrap().success(), "PostgreSQL was not restarted");
+    }
+}
+
 /// Where a server would be, were there one.
 pub fn url_of_nobody(directory: &Path) -> String {
     url(directory, "postgres")
@@ -93,7 +122,10 @@ then
     read -r _
     tries=0
     while [ ! -S "$directory/.s.PGSQL.5432" ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
-    kill -QUIT "$server"
+    # Not the one that was started here, where it was restarted since.
+    restarted=$(head -n 1 "$directory/data/postmaster.pid" 2>/dev/null)
+    kill -QUIT "${restarted:-$server}"
+    while kill -0 "${restarted:-$server}" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
     wait "$server"
 fi
 rm -rf "$directory"

@@ -342,11 +342,13 @@ impl World {
 pub struct Elsewhere(Store);
 
 impl Elsewhere {
-    /// Puts down an issuer of another tenant that is switched off.
-    pub async fn inactive_issuer(&self, issuer: &str) {
-        self.0.ensure_tenant("other", "").await.expect("a tenant");
+    /// Puts down an issuer of a tenant that is switched off.
+    pub async fn inactive_issuer(&self, tenant: &str, issuer: &str) {
+        if tenant != "demo" {
+            self.0.ensure_tenant(tenant, "").await.expect("a tenant");
+        }
         let row = IssuerRow { issuer: issuer.to_owned(), active: false, ..IssuerRow::default() };
-        self.0.put_issuer("other", &row).await.expect("put down");
+        self.0.put_issuer(tenant, &row).await.expect("put down");
     }
 
     pub async fn switch(&self, agent: &str, on: bool) {

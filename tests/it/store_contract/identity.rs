@@ -1,61 +1,41 @@
-//! Sidegate's own tables on a real file.
+//! Agents and issuers: whose name and identity is whose, what the configuration file says, what a switch survives.
 
 use sidegate::clock::Clock;
-use sidegate::identity::scopes::RequiredScopes;
 use sidegate::store::{AgentRow, IssuerRow, ManagedBy, NewAgent, Store, StoreConfig, StoreError};
-use tempfile::TempDir;
 
-const TENANT: &str = "acme";
-const ISSUER: &str = "https://login.example";
+use super::{Place, TENANT, agent, issuer, on_both};
 
-async fn store() -> (Store, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
-    store.ensure_tenant(TENANT, "Acme").await.unwrap();
-    (store, folder)
-}
+on_both!(
+    what_was_written_is_there_after_a_second_opening,
+    an_identity_and_a_name_belong_to_one_agent_of_a_tenant,
+    another_tenants_identity_is_its_own_affair_and_is_not_told,
+    a_version_changes_with_any_processes_write_to_its_tenant_and_with_nothing_else,
+    an_administrators_switch_survives_the_configuration_file,
+    what_the_configuration_file_switches_off_no_administrator_switches_on,
+    agents_and_issuers_that_the_file_names_no_longer_are_gone_and_others_are_left_alone,
+    an_agent_that_the_file_renames_or_rebinds_stays_who_it_was,
+    two_agents_of_the_file_may_swap_their_subjects_or_their_names,
+    an_identity_that_was_switched_off_stays_off_whatever_the_file_calls_it,
+    what_the_file_has_dropped_is_free_for_an_administrator,
+    an_identity_that_was_switched_off_and_dropped_is_bound_anew_only_after_that_is_lifted,
+    a_file_that_cannot_be_applied_changes_nothing,
+    an_administrator_does_not_replace_what_the_configuration_file_keeps,
+    an_unknown_agent_is_named_in_the_error,
+    the_kept_catalogue_is_the_last_one_and_its_time_moves_with_each_sight,
+);
 
-async fn open(folder: &TempDir) -> Store {
-    let config = StoreConfig::at(format!("sqlite://{}/sidegate.db", folder.path().display()));
-    Store::open(&config, Clock::manual(1_000)).await.unwrap()
-}
-
-fn agent(name: &str, subject: &str) -> NewAgent {
-    NewAgent {
-        name: name.to_owned(),
-        issuer: ISSUER.to_owned(),
-        subject: subject.to_owned(),
-        ..NewAgent::default()
-    }
-}
-
-fn issuer(managed_by: ManagedBy) -> IssuerRow {
-    IssuerRow {
-        issuer: ISSUER.to_owned(),
-        audiences: vec!["api://one".to_owned()],
-        subject_claim: "azp".to_owned(),
-        max_age: Some(600),
-        required_scopes: RequiredScopes { read: vec!["psa.read".to_owned()], ..RequiredScopes::default() },
-        require_bound_tokens: true,
-        managed_by,
-        ..IssuerRow::default()
-    }
-}
-
-#[tokio::test]
-async fn what_was_written_is_there_after_a_second_opening() {
-    let (store, folder) = store().await;
+async fn what_was_written_is_there_after_a_second_opening(place: Place) {
+    let store = place.store().await;
     let trusted = store.put_issuer(TENANT, &issuer(ManagedBy::Admin)).await.unwrap();
     let added = store.add_agent(TENANT, &agent("one", "a")).await.unwrap();
     store.close().await;
-    let again = open(&folder).await;
+    let again = place.open().await;
     assert_eq!(again.agents(TENANT).await.unwrap(), [added]);
     assert_eq!(again.issuers(TENANT).await.unwrap(), [trusted]);
 }
 
-#[tokio::test]
-async fn an_identity_and_a_name_belong_to_one_agent_of_a_tenant() {
-    let (store, _folder) = store().await;
+async fn an_identity_and_a_name_belong_to_one_agent_of_a_tenant(place: Place) {
+    let store = place.store().await;
     store.add_agent(TENANT, &agent("one", "a")).await.unwrap();
     let twice = store.add_agent(TENANT, &agent("two", "a")).await.unwrap_err();
     assert!(twice.to_string().contains("already bound to agent `one`"), "{twice}");
@@ -63,19 +43,17 @@ async fn an_identity_and_a_name_belong_to_one_agent_of_a_tenant() {
     assert!(named.to_string().contains("named `one`"), "{named}");
 }
 
-#[tokio::test]
-async fn another_tenants_identity_is_its_own_affair_and_is_not_told() {
-    let (store, _folder) = store().await;
+async fn another_tenants_identity_is_its_own_affair_and_is_not_told(place: Place) {
+    let store = place.store().await;
     store.ensure_tenant("other", "Other").await.unwrap();
     store.add_agent("other", &agent("theirs", "a")).await.unwrap();
     store.add_agent(TENANT, &agent("ours", "a")).await.unwrap();
     assert_eq!(store.agents(TENANT).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_version_changes_with_any_processes_write_to_its_tenant_and_with_nothing_else() {
-    let (store, folder) = store().await;
-    let other = open(&folder).await;
+async fn a_version_changes_with_any_processes_write_to_its_tenant_and_with_nothing_else(place: Place) {
+    let store = place.store().await;
+    let other = place.open().await;
     let version = async || store.versions().await.unwrap();
     let before = version().await;
     store.agents(TENANT).await.unwrap();
@@ -102,9 +80,8 @@ fn told(name: &str, subject: &str, on: bool) -> (String, String, bool) {
     (name.to_owned(), subject.to_owned(), on)
 }
 
-#[tokio::test]
-async fn an_administrators_switch_survives_the_configuration_file() {
-    let (store, _folder) = store().await;
+async fn an_administrators_switch_survives_the_configuration_file(place: Place) {
+    let store = place.store().await;
     let rows = apply(&store, &[agent("one", "a")]).await.unwrap();
     assert!(!store.switch_agent(TENANT, "one", false).await.unwrap().is_on());
     let again = apply(&store, &[agent("one", "a")]).await.unwrap();
@@ -112,9 +89,8 @@ async fn an_administrators_switch_survives_the_configuration_file() {
     assert!(store.switch_agent(TENANT, &rows[0].id, true).await.unwrap().is_on());
 }
 
-#[tokio::test]
-async fn what_the_configuration_file_switches_off_no_administrator_switches_on() {
-    let (store, _folder) = store().await;
+async fn what_the_configuration_file_switches_off_no_administrator_switches_on(place: Place) {
+    let store = place.store().await;
     apply(&store, &[NewAgent { active: false, ..agent("one", "a") }]).await.unwrap();
     let refused = store.switch_agent(TENANT, "one", true).await.unwrap_err();
     assert!(refused.to_string().contains("configuration file"), "{refused}");
@@ -122,9 +98,8 @@ async fn what_the_configuration_file_switches_off_no_administrator_switches_on()
     assert!(taken.to_string().contains("already bound to agent `one`"), "{taken}");
 }
 
-#[tokio::test]
-async fn agents_and_issuers_that_the_file_names_no_longer_are_gone_and_others_are_left_alone() {
-    let (store, _folder) = store().await;
+async fn agents_and_issuers_that_the_file_names_no_longer_are_gone_and_others_are_left_alone(place: Place) {
+    let store = place.store().await;
     let other = IssuerRow { issuer: "https://other.example".to_owned(), ..issuer(ManagedBy::Admin) };
     let other = store.put_issuer(TENANT, &other).await.unwrap();
     apply(&store, &[agent("from file", "a")]).await.unwrap();
@@ -137,9 +112,8 @@ async fn agents_and_issuers_that_the_file_names_no_longer_are_gone_and_others_ar
     assert_eq!(all, [("by hand", true), ("from file", false)]);
 }
 
-#[tokio::test]
-async fn an_agent_that_the_file_renames_or_rebinds_stays_who_it_was() {
-    let (store, _folder) = store().await;
+async fn an_agent_that_the_file_renames_or_rebinds_stays_who_it_was(place: Place) {
+    let store = place.store().await;
     let id = apply(&store, &[agent("one", "a")]).await.unwrap()[0].id.clone();
     store.set_psa_user(&id, "user").await.unwrap();
     let renamed = apply(&store, &[agent("uno", "a")]).await.unwrap();
@@ -151,9 +125,8 @@ async fn an_agent_that_the_file_renames_or_rebinds_stays_who_it_was() {
     assert_eq!(in_use(&store).await, [told("uno", "c", true)]);
 }
 
-#[tokio::test]
-async fn two_agents_of_the_file_may_swap_their_subjects_or_their_names() {
-    let (store, _folder) = store().await;
+async fn two_agents_of_the_file_may_swap_their_subjects_or_their_names(place: Place) {
+    let store = place.store().await;
     let before = apply(&store, &[agent("one", "a"), agent("two", "b")]).await.unwrap();
     let after = apply(&store, &[agent("one", "b"), agent("two", "a")]).await.unwrap();
     assert_eq!(in_use(&store).await, [told("one", "b", true), told("two", "a", true)]);
@@ -163,9 +136,8 @@ async fn two_agents_of_the_file_may_swap_their_subjects_or_their_names() {
     assert!(before.iter().all(|row| row.id != new[0].id), "a name in use by another makes nobody the same");
 }
 
-#[tokio::test]
-async fn an_identity_that_was_switched_off_stays_off_whatever_the_file_calls_it() {
-    let (store, _folder) = store().await;
+async fn an_identity_that_was_switched_off_stays_off_whatever_the_file_calls_it(place: Place) {
+    let store = place.store().await;
     apply(&store, &[agent("one", "a"), agent("two", "b")]).await.unwrap();
     store.switch_agent(TENANT, "one", false).await.unwrap();
     apply(&store, &[agent("uno", "a"), agent("two", "b")]).await.unwrap();
@@ -177,9 +149,8 @@ async fn an_identity_that_was_switched_off_stays_off_whatever_the_file_calls_it(
     assert_eq!(in_use(&store).await, [told("new", "a", false)]);
 }
 
-#[tokio::test]
-async fn what_the_file_has_dropped_is_free_for_an_administrator() {
-    let (store, _folder) = store().await;
+async fn what_the_file_has_dropped_is_free_for_an_administrator(place: Place) {
+    let store = place.store().await;
     apply(&store, &[agent("one", "a")]).await.unwrap();
     store.apply_config(TENANT, &[], &[]).await.unwrap();
     store.put_issuer(TENANT, &issuer(ManagedBy::Admin)).await.unwrap();
@@ -189,9 +160,8 @@ async fn what_the_file_has_dropped_is_free_for_an_administrator() {
     assert!(back.contains("agent `uno`") && back.contains("agent `one`, which an administrator"), "{back}");
 }
 
-#[tokio::test]
-async fn an_identity_that_was_switched_off_and_dropped_is_bound_anew_only_after_that_is_lifted() {
-    let (store, _folder) = store().await;
+async fn an_identity_that_was_switched_off_and_dropped_is_bound_anew_only_after_that_is_lifted(place: Place) {
+    let store = place.store().await;
     let id = apply(&store, &[agent("one", "a")]).await.unwrap()[0].id.clone();
     store.switch_agent(TENANT, "one", false).await.unwrap();
     apply(&store, &[]).await.unwrap();
@@ -201,9 +171,8 @@ async fn an_identity_that_was_switched_off_and_dropped_is_bound_anew_only_after_
     assert!(store.add_agent(TENANT, &agent("two", "a")).await.unwrap().is_on());
 }
 
-#[tokio::test]
-async fn a_file_that_cannot_be_applied_changes_nothing() {
-    let (store, _folder) = store().await;
+async fn a_file_that_cannot_be_applied_changes_nothing(place: Place) {
+    let store = place.store().await;
     apply(&store, &[agent("one", "a")]).await.unwrap();
     store.add_agent(TENANT, &agent("by hand", "b")).await.unwrap();
     let before = (store.all_agents(TENANT).await.unwrap(), store.issuers(TENANT).await.unwrap());
@@ -216,24 +185,21 @@ async fn a_file_that_cannot_be_applied_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn an_administrator_does_not_replace_what_the_configuration_file_keeps() {
-    let (store, _folder) = store().await;
+async fn an_administrator_does_not_replace_what_the_configuration_file_keeps(place: Place) {
+    let store = place.store().await;
     apply(&store, &[]).await.unwrap();
     let refused = store.put_issuer(TENANT, &issuer(ManagedBy::Admin)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Conflict(_)), "{refused}");
 }
 
-#[tokio::test]
-async fn an_unknown_agent_is_named_in_the_error() {
-    let (store, _folder) = store().await;
+async fn an_unknown_agent_is_named_in_the_error(place: Place) {
+    let store = place.store().await;
     let error = store.switch_agent(TENANT, "nobody", false).await.unwrap_err();
     assert!(error.to_string().contains("`nobody`"), "{error}");
 }
 
-#[tokio::test]
-async fn the_kept_catalogue_is_the_last_one_and_its_time_moves_with_each_sight() {
-    let (store, _folder) = store().await;
+async fn the_kept_catalogue_is_the_last_one_and_its_time_moves_with_each_sight(place: Place) {
+    let store = place.store().await;
     assert_eq!(store.catalog(TENANT).await.unwrap(), None);
     store.put_catalog(TENANT, "h1", b"one", 1).await.unwrap();
     store.put_catalog(TENANT, "h1", b"one", 2).await.unwrap();
