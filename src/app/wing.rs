@@ -14,8 +14,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::admin::{Admin, Record};
 use crate::gate::{
-    Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk, DeskParts, DeskTerms, Doorway,
-    Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS, Terms, Whereabouts, activities,
+    Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk,
+    DeskParts, DeskTerms, Doorway, Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS,
+    Terms, Whereabouts, activities,
 };
 use crate::idp::Idp;
 use crate::metrics::Metrics;

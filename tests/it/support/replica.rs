@@ -56,8 +56,7 @@ pub async fn command(config: &Path, arguments: &[&str]) -> String {
 
 /// One call of the newest revision at `url`, under the public name.
 pub async fn call(world: &World, url: &str, token: &str, arguments: &Value) -> Answer {
-    let (body, headers) =
-        modern("tools/call", json!({"name": "call_api_endpoint", "arguments": arguments}));
+    let (body, headers) = modern("tools/call", json!({"name": "call_api_endpoint", "arguments": arguments}));
     let mut sent = message(url, Some(token), Bytes::from(body.to_string()), &headers);
     host(&mut sent);
     world.send(sent).await
