@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Web;
-use super::problem::{ContractError, Problem, as_contract};
+use super::problem::{ContractError, Told, as_contract};
 use super::{agent, agents, guard, providers, record, tenants, trial, who};
 
 /// Where all of it is.
@@ -27,7 +27,7 @@ const BASE: &str = "/api/v1/mcp";
         description = "Identity providers, agents, roles and the record of one tenant, and the tenants themselves. \
             Routes tagged `contract` answer what the PSA's own MCP server answers, and say errors as it does.",
     ),
-    components(schemas(Problem, ContractError)),
+    components(schemas(Told, ContractError)),
     modifiers(&Schemes),
     security(("token" = []), ("key" = [])),
     tags(

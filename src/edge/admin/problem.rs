@@ -25,8 +25,14 @@ const DATABASE: &str = "psa.database_url";
 const KEPT: [http::HeaderName; 3] = [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE];
 
 /// Why a request was not carried out (RFC 9457).
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Problem(Box<Told>);
+
+/// What a [`Problem`] says.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Problem {
+#[schema(as = Problem)]
+pub struct Told {
     /// A URN that names the kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "urn:sidegate:problem:invalid")]
@@ -154,7 +160,7 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let known = KINDS.iter().find(|(known, ..)| *known == status);
         let (_, kind, title) = known.unwrap_or(&KINDS[0]);
-        Self {
+        Self(Box::new(Told {
             kind: format!("urn:sidegate:problem:{kind}"),
             title,
             status: status.as_u16(),
@@ -162,14 +168,15 @@ impl Problem {
             errors: Vec::new(),
             setting: None,
             headers: HeaderMap::new(),
-        }
+        }))
     }
 
     /// 400 for the fields that are wrong.
     pub fn fields(errors: Vec<(String, String)>) -> Self {
         let said: Vec<_> = errors.iter().map(|(field, detail)| format!("{field}: {detail}")).collect();
-        let errors = errors.into_iter().map(|(field, detail)| WrongField { field, detail }).collect();
-        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, said.join("; ")) }
+        let mut told = Self::new(StatusCode::BAD_REQUEST, said.join("; "));
+        told.0.errors = errors.into_iter().map(|(field, detail)| WrongField { field, detail }).collect();
+        told
     }
 
     /// 400 for one field that is wrong.
@@ -195,22 +202,24 @@ impl Problem {
 
     /// 501 for want of `setting`.
     pub fn not_configured(setting: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { setting: Some(setting.into()), ..Self::new(StatusCode::NOT_IMPLEMENTED, detail) }
+        let mut told = Self::new(StatusCode::NOT_IMPLEMENTED, detail);
+        told.0.setting = Some(setting.into());
+        told
     }
 
     fn with(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), self.headers.clone(), Json(&self)).into_response();
+        let mut response = (self.status(), self.0.headers.clone(), Json(&self)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         response.extensions_mut().insert(self);
         response
@@ -222,10 +231,10 @@ impl IntoResponse for Problem {
 pub async fn as_contract(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
-    if problem.setting.is_some() {
+    if problem.0.setting.is_some() {
         return response;
     }
-    let error = ContractError { error: problem.detail.clone() };
+    let error = ContractError { error: problem.0.detail.clone() };
     let mut told = (response.status(), Json(error)).into_response();
     for name in KEPT {
         if let Some(value) = response.headers().get(&name) {
