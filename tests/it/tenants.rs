@@ -135,7 +135,9 @@ async fn the_same_identity_may_be_bound_in_two_tenants_and_the_resource_tells_th
     assert_eq!(houses.call(&acme, &houses.acme.token("robot", &acme, json!({}))).await.status, 200);
     for tenant in ["acme", "demo"] {
         let called = |record: &Value| record["tenant"] == tenant && record["tool"] == "call_api_endpoint";
-        world.records_when(|records| records.iter().any(|record| called(record) && record["outcome"] == "ok")).await;
+        world
+            .records_when(|records| records.iter().any(|record| called(record) && record["outcome"] == "ok"))
+            .await;
     }
 }
 

@@ -38,8 +38,9 @@ impl Replica {
         let file = folder.path().join("sidegate.toml");
         std::fs::write(&file, world.beside(folder.path())).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        let process =
-            Process::start(command.env("SIDEGATE__LOG__FORMAT", "json").arg("serve").arg("--config").arg(&file));
+        let process = Process::start(
+            command.env("SIDEGATE__LOG__FORMAT", "json").arg("serve").arg("--config").arg(&file),
+        );
         let address = until_within(START, || {
             let errors = process.errors();
             async move {
