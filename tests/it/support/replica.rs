@@ -27,7 +27,7 @@ pub fn named(world_lines: &str) -> String {
 pub struct Replica {
     /// Where it listens.
     pub url: String,
-    pub process: Process,
+    _process: Process,
     _folder: tempfile::TempDir,
 }
 
@@ -52,7 +52,7 @@ impl Replica {
             }
         })
         .await;
-        Self { url: format!("http://{address}/api/mcp"), process, _folder: folder }
+        Self { url: format!("http://{address}/api/mcp"), _process: process, _folder: folder }
     }
 }
 
