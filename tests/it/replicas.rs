@@ -193,8 +193,11 @@ async fn ten_thousand_calls_at_two_processes_while_agents_are_switched_and_keys_
             let agent = (number / 2) % AGENTS;
             let asked = Instant::now();
             let answer = call(world, urls[number % 2], &tokens[agent], &arguments).await;
-            assert_ne!(answer.body["result"]["isError"], true, "{answer:?}");
-            noted.lock().push(Seen { agent, asked, answered: Instant::now(), status: answer.status });
+            // Let in a moment before, and without a key a moment later: refused all the same.
+            let said = answer.body["result"]["content"][0]["text"].as_str().unwrap_or_default();
+            let status = if answer.is_error() { 403 } else { answer.status };
+            assert!(status != 403 || answer.status == 403 || said.contains("Nothing was sent"), "{answer:?}");
+            noted.lock().push(Seen { agent, asked, answered: Instant::now(), status });
         }
     });
     let calling = futures_util::future::join_all(callers);

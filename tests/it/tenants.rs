@@ -92,8 +92,9 @@ async fn a_tenant_has_an_address_metadata_agents_keys_and_a_record_of_its_own() 
     let of_reader =
         keys["data"].as_array().unwrap().iter().filter(|key| key["user_id"] == world.psa.reader());
     assert_eq!(of_reader.count(), 1);
-    let records = world.records_when(|records| records.iter().any(|record| record["tenant"] == "acme")).await;
-    let record = records.iter().find(|record| record["tool"] == "call_api_endpoint").unwrap();
+    let called = |record: &&Value| record["tool"] == "call_api_endpoint";
+    let records = world.records_when(|records| records.iter().any(|record| called(&record))).await;
+    let record = records.iter().find(called).unwrap();
     assert_eq!((&record["tenant"], &record["agent"]), (&json!("acme"), &json!("robot")));
     let events = houses.admin("demo").await.events(&Default::default(), None, 0, 100).await.unwrap();
     assert!(events.iter().all(|event| event.tenant_id == "demo"), "{events:?}");
