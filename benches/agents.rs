@@ -62,14 +62,20 @@ async fn measure(agents: usize) -> Measured {
     tokio::spawn(pulse.follow());
     tokio::spawn(roster.clone().follow());
     let metrics = Arc::new(Metrics::new());
-    let config =
-        IdpConfig { allow_private_networks: vec!["127.0.0.0/8".parse().expect("a network")], ..IdpConfig::default() };
+    let config = IdpConfig {
+        allow_private_networks: vec!["127.0.0.0/8".parse().expect("a network")],
+        ..IdpConfig::default()
+    };
     let idp = idp::open(&config, Default::default(), metrics.clone(), Clock::System).expect("a door");
     let authenticator = Authenticator::new(idp, roster, Clock::System, metrics);
     let resource = Resource::new("https://gate.example", "/api/mcp");
     let bearer = |number: usize, id: usize| {
         let subject = format!("subject-{}", number % agents);
-        Bearer::Token(Secret::new(issuer.token(&subject, resource.identifier(), json!({"jti": id.to_string()}))))
+        Bearer::Token(Secret::new(issuer.token(
+            &subject,
+            resource.identifier(),
+            json!({"jti": id.to_string()}),
+        )))
     };
     // Spread over the whole crowd.
     let tokens: Vec<_> = (0..TOKENS).map(|number| bearer(number * agents / TOKENS, 0)).collect();
@@ -104,7 +110,10 @@ async fn main() {
         measured.push((agents, measure(agents).await));
     }
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
-    println!("{:>8} {:>16} {:>16} {:>22}", "agents", "known token us", "new token us", "switched off after ms");
+    println!(
+        "{:>8} {:>16} {:>16} {:>22}",
+        "agents", "known token us", "new token us", "switched off after ms"
+    );
     for (agents, measured) in &measured {
         println!(
             "{agents:>8} {:>16.2} {:>16.2} {:>22.1}",

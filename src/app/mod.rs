@@ -28,6 +28,7 @@ use wing::{Shared, Wing};
 use crate::audit::{self, Audit, Index};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
+use crate::edge::admin::{self as admin_web, AdminDoor};
 use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
 use crate::gate::admin::{Admin, Admins, Record};
@@ -36,7 +37,7 @@ use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
 use crate::outbound::Transport;
 use crate::secret::Secret;
-use crate::store::{EventRow, Store};
+use crate::store::{EventRow, Store, TenantRow};
 use crate::tool::table::ToolRow;
 
 /// How often expired keys of ours are removed from the PSA.
@@ -85,6 +86,8 @@ pub struct Sockets {
     pub door: Door,
     /// The operators' listener.
     pub ops: TcpListener,
+    /// The administrators' listeners; there may be none.
+    pub admin: AdminDoor,
 }
 
 impl Sockets {
@@ -92,7 +95,8 @@ impl Sockets {
     pub fn bind(config: &Config) -> Result<Self, AppError> {
         let ops = TcpListener::bind(&config.ops.listen)
             .map_err(|error| AppError(format!("ops.listen: cannot bind {}: {error}", config.ops.listen)))?;
-        Ok(Self { door: Door::bind(&config.server).map_err(AppError)?, ops })
+        let admin = AdminDoor::bind(&config.admin).map_err(AppError)?;
+        Ok(Self { door: Door::bind(&config.server).map_err(AppError)?, ops, admin })
     }
 }
 
@@ -119,8 +123,12 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     let row = row.ok_or_else(|| AppError(format!("--tenant: there is no tenant `{which}`")))?;
     let idp = crate::idp::open(&config.idp, ways(config), Arc::new(Metrics::new()), clock.clone())
         .map_err(failed)?;
-    let door = crate::psa::open(&wing::psa(config, &row), clock.clone()).await.map_err(failed)?;
+    let psa = wing::psa(config, &row);
+    let door = crate::psa::open(&psa, clock.clone()).await.map_err(failed)?;
+    let known = resource(config, &row);
     Ok(Admin {
+        resource: Box::new(move || known.clone()),
+        psa_tenant: psa.tenant,
         record: Record::new(store.clone(), None, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
@@ -149,18 +157,16 @@ async fn apply(admin: &Admin, config: &Config) -> Result<(), AppError> {
     admin.apply_config(&issuers, &config.agents).await.map_err(failed)
 }
 
-/// The resource identifier that tokens for the tenant of `admin` must be made for: its own host or path, at
-/// `public_url`, else at the first listener that has an address.
-pub async fn resource(config: &Config, admin: &Admin) -> Result<Resource, AppError> {
-    let row = admin.store.tenant(&admin.tenant).await.map_err(failed)?;
-    let place = row.as_ref().filter(|row| row.id != config.tenant.id).and_then(wing::place);
-    Ok(match place {
+/// The resource identifier that tokens for a tenant must be made for: its own host or path, at `public_url`, else at
+/// the first listener that has an address.
+fn resource(config: &Config, row: &TenantRow) -> Resource {
+    match wing::place(row).filter(|_| row.id != config.tenant.id) {
         None => main_resource(config),
         Some(Whereabouts::Host(host)) => Resource::new(&format!("https://{host}"), &config.server.mcp_path),
         Some(Whereabouts::Path(slug)) => {
             Resource::new(&base(config), &format!("{TENANTS}/{slug}{}", config.server.mcp_path))
         }
-    })
+    }
 }
 
 /// The main tenant's resource identifier.
@@ -288,6 +294,11 @@ impl App {
         self.sockets.ops.local_addr().map_err(failed)
     }
 
+    /// Where administrators connect.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.admin.addresses()
+    }
+
     /// Fetches the catalogue once, so that the first call finds it.
     pub async fn warm(&self) -> Result<(), AppError> {
         self.main.catalogue.refresh().await.map_err(AppError)
@@ -312,6 +323,7 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self { shared, mut main, front, admins, index, sockets, source, notify } = self;
         let config = shared.config.load_full();
+        let web = admin_web::router(&config.admin, &sockets.admin.addresses(), admins.clone());
         let tenants = Arc::new(Tenants::new(shared.clone(), front.clone(), admins));
         let mut background = JoinSet::new();
         background.spawn(shared.pulse.clone().follow());
@@ -321,6 +333,7 @@ impl App {
         let through = Through::open(&config.passthrough, web_server(&config)?)
             .map_err(|message| AppError(format!("passthrough: {message}")))?;
         let mut door = sockets.door.serve(&config.server, front.clone(), through).map_err(AppError)?;
+        let admin = Arc::new(sockets.admin.serve(&config.admin, web).map_err(AppError)?);
         background.spawn(tenants.clone().follow(shared.pulse.clone(), door.tuning()));
         sockets.ops.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(sockets.ops).map_err(failed)?;
@@ -335,6 +348,7 @@ impl App {
                 main: main.rooms(),
                 tenants: tenants.clone(),
                 tuning: door.tuning(),
+                admin: admin.clone(),
                 notify: notify.clone(),
             };
             background.spawn(reload.follow());
@@ -357,7 +371,8 @@ impl App {
         }
         let revoking = async { tokio::join!(main.credentials.shutdown(), tenants.close()) };
         let revoked = tokio::time::timeout_at(deadline.max(Instant::now() + REVOKING), revoking);
-        let (revoked, _) = tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()));
+        let (revoked, _, ()) =
+            tokio::join!(revoked, tokio::time::timeout(FAREWELL, door.left()), admin.close());
         if revoked.is_err() {
             tracing::warn!("the keys could not be revoked in time; they end by themselves");
         }

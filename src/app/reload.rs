@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::wing::Rooms;
 use super::{AppError, Notify, SERVING, apply, failed, ways};
 use crate::config::{self, Config, LogConfig, Problems};
+use crate::edge::admin::AdminListening;
 use crate::edge::{ServerConfig, Tuning};
 use crate::gate::SseConfig;
 
@@ -65,6 +66,7 @@ pub(super) struct Reload {
     /// Those of all others, and the configuration in use.
     pub tenants: Arc<Tenants>,
     pub tuning: Tuning,
+    pub admin: Arc<AdminListening>,
     pub notify: Arc<Notify>,
 }
 
@@ -107,12 +109,13 @@ impl Reload {
     /// like by now, what was renewed must be in use before the old one runs out.
     fn renew(&self) -> Result<(), AppError> {
         let ours = self.tuning.reload_certificates().map_err(failed);
-        if matches!(ours, Ok(true)) {
+        let admin = self.admin.reload_certificates().map_err(failed);
+        if matches!(ours, Ok(true)) || matches!(admin, Ok(true)) {
             tracing::info!("new certificates are in use");
         }
         let psa = self.main.psa.reload().map_err(failed);
         let idp = self.main.admin.idp.reload().map_err(failed);
-        ours.map(drop).and(psa).and(idp)
+        ours.and(admin).map(drop).and(psa).and(idp)
     }
 
     /// All or nothing; what a running server cannot take over is named.

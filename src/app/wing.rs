@@ -8,14 +8,15 @@ use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
-use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed};
+use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, resource};
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::admin::{Admin, Record};
 use crate::gate::{
-    Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk, DeskParts, DeskTerms, Doorway,
-    Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS, Terms, Whereabouts, activities,
+    Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk,
+    DeskParts, DeskTerms, Doorway, Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS,
+    Terms, Whereabouts, activities,
 };
 use crate::idp::Idp;
 use crate::metrics::Metrics;
@@ -74,7 +75,8 @@ impl Shared {
     /// What of its settings cannot be used.
     pub async fn build(&self, row: &TenantRow) -> Result<Wing, AppError> {
         let config = self.config.load_full();
-        let psa = crate::psa::open(&psa(&config, row), self.clock.clone()).await.map_err(failed)?;
+        let section = psa(&config, row);
+        let psa = crate::psa::open(&section, self.clock.clone()).await.map_err(failed)?;
         let defaults = defaults(&config);
         let roster = Roster::open(self.pulse.clone(), self.store.clone(), &row.id, defaults);
         let roster = roster.await.map_err(failed)?;
@@ -112,7 +114,10 @@ impl Shared {
         let Terms { doorway, desk, sse } = self.terms(&config, row);
         let gate = Arc::new(Gate::new(Desk::new(parts, desk), authenticator, doorway, sse));
         gate.open(row.mcp && row.active);
+        let (current, place) = (self.config.clone(), row.clone());
         let admin = Admin {
+            resource: Box::new(move || resource(&current.load(), &place)),
+            psa_tenant: section.tenant,
             store: self.store.clone(),
             tenant: row.id.clone(),
             configured_issuers: if self.is_main(row) { configured_issuers(&config) } else { Vec::new() },

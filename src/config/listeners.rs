@@ -1,25 +1,28 @@
 //! Whom the listeners can be reached by, that no two want one address, and what
-//! TLS they have. Knows the two sections with listeners only.
+//! TLS they have. Knows the three sections with listeners only.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::findings::Findings;
-use crate::edge::{Address, ClientCertificates, tls};
+use crate::edge::{Address, AdminConfig, ClientCertificates, tls};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let taken = addresses(config, findings);
     clashes(&taken, findings);
     exposure(config, &taken, findings);
-    certificate(config, findings);
+    let server = &config.server;
+    certificate("server", (&server.tls_cert_file, &server.tls_key_file), findings);
     client_certificates(config, findings);
+    administrators(&config.admin, &taken, findings);
 }
 
 /// A TCP listener that can be read: its key and address.
 type Taken = (String, SocketAddr);
 
 const OPS: &str = "ops.listen";
+const ADMIN: &str = "admin.listen";
 
 fn addresses(config: &Config, findings: &mut Findings) -> Vec<Taken> {
     if config.server.listen.is_empty() {
@@ -40,14 +43,18 @@ fn addresses(config: &Config, findings: &mut Findings) -> Vec<Taken> {
             Err(message) => findings.follow(&key, &[], message),
         }
     }
-    let listen = &config.ops.listen;
-    match listen.parse() {
-        Ok(address) => taken.push((OPS.to_owned(), address)),
-        Err(_) => {
-            let message = format!(
-                "`{listen}` is not an IP address with a port; write such as 127.0.0.1:9464 or [::1]:9464"
-            );
-            findings.follow(OPS, &[], message);
+    let ops = std::iter::once((OPS.to_owned(), &config.ops.listen, 9464));
+    let admin = config.admin.listen.iter().enumerate();
+    let admin = admin.map(|(index, listen)| (format!("{ADMIN}[{index}]"), listen, 9444));
+    for (key, listen, port) in ops.chain(admin) {
+        match listen.parse() {
+            Ok(address) => taken.push((key, address)),
+            Err(_) => {
+                let message = format!(
+                    "`{listen}` is not an IP address with a port; write such as 127.0.0.1:{port} or [::1]:{port}"
+                );
+                findings.follow(&key, &[], message);
+            }
         }
     }
     taken
@@ -77,8 +84,8 @@ fn is_public(address: &SocketAddr) -> bool {
 
 fn exposure(config: &Config, taken: &[Taken], findings: &mut Findings) {
     let server = &config.server;
-    let (ops, door): (Vec<_>, Vec<_>) =
-        taken.iter().filter(|(_, address)| is_public(address)).partition(|(key, _)| key == OPS);
+    let public = taken.iter().filter(|(key, address)| is_public(address) && !key.starts_with(ADMIN));
+    let (ops, door): (Vec<_>, Vec<_>) = public.partition(|(key, _)| key == OPS);
     if let Some((key, address)) = ops.first()
         && !config.ops.allow_plaintext
     {
@@ -114,16 +121,50 @@ fn exposure(config: &Config, taken: &[Taken], findings: &mut Findings) {
     }
 }
 
-fn certificate(config: &Config, findings: &mut Findings) {
-    let (cert_key, key_key) = ("server.tls_cert_file", "server.tls_key_file");
+/// The certificate and the key of one section.
+fn certificate(section: &str, files: (&Option<PathBuf>, &Option<PathBuf>), findings: &mut Findings) {
+    let (cert_key, key_key) = (format!("{section}.tls_cert_file"), format!("{section}.tls_key_file"));
     let half = |given: &str| format!("is missing, but {given} is set; TLS needs both");
-    let (cert_file, key_file) = match (&config.server.tls_cert_file, &config.server.tls_key_file) {
+    let (cert_file, key_file) = match files {
         (None, None) => return,
-        (Some(_), None) => return findings.follow(key_key, &[cert_key], half(cert_key)),
-        (None, Some(_)) => return findings.follow(cert_key, &[key_key], half(key_key)),
+        (Some(_), None) => return findings.follow(&key_key, &[&cert_key], half(&cert_key)),
+        (None, Some(_)) => return findings.follow(&cert_key, &[&key_key], half(&key_key)),
         (Some(cert), Some(key)) => (cert, key),
     };
-    pair((cert_key, cert_file), (key_key, key_file), findings);
+    pair((&cert_key, cert_file), (&key_key, key_file), findings);
+}
+
+fn administrators(admin: &AdminConfig, taken: &[Taken], findings: &mut Findings) {
+    certificate("admin", (&admin.tls_cert_file, &admin.tls_key_file), findings);
+    if let Some(file) = &admin.client_ca_file {
+        if let Err(message) = tls::certificates(file).and_then(tls::roots) {
+            findings.follow("admin.client_ca_file", &[], message);
+        }
+        if admin.tls_cert_file.is_none() {
+            let message = "needs TLS; set admin.tls_cert_file and admin.tls_key_file".to_owned();
+            findings.follow("admin.client_ca_file", &["admin.tls_cert_file"], message);
+        }
+    }
+    let mut public = taken.iter().filter(|(key, address)| key.starts_with(ADMIN) && is_public(address));
+    let Some((key, address)) = public.next() else { return };
+    let open = format!("{address} can be reached from other machines");
+    if !(admin.allow_plaintext || admin.tls_cert_file.is_some() || admin.tls_key_file.is_some()) {
+        findings.follow(
+            "admin.tls_cert_file",
+            &[key, "admin.tls_key_file", "admin.allow_plaintext"],
+            format!(
+                "is missing, but {open}; set it and admin.tls_key_file, or admin.allow_plaintext = true where \
+                 something in front ends TLS"
+            ),
+        );
+    }
+    if admin.allowed_hosts.is_empty() {
+        findings.follow(
+            "admin.allowed_hosts",
+            &[key],
+            format!("is empty, but {open}; name the hosts that administrators use"),
+        );
+    }
 }
 
 /// What is wrong with a certificate and its key, each with the key of the configuration that names its file.

@@ -30,7 +30,7 @@ use layers::Layers;
 use walk::Walk;
 
 use crate::audit::AuditConfig;
-use crate::edge::{OpsConfig, PassthroughConfig, ServerConfig};
+use crate::edge::{AdminConfig, OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::admin::AgentSpec;
 use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
 use crate::idp::IdpConfig;
@@ -99,6 +99,8 @@ sections! {
         passthrough: PassthroughConfig,
         /// Health probes and metrics.
         ops: OpsConfig,
+        /// Where administrators connect.
+        admin: AdminConfig,
         /// Sidegate's own database.
         store: StoreConfig,
         /// Whose data this instance opens.

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::ServerConfig;
 use super::tls::{self, TlsError};
+use super::{AdminConfig, ServerConfig};
 use crate::metrics::Metrics;
 
 /// Whether clients are asked for a certificate of their own.
@@ -36,14 +36,22 @@ pub enum ClientCertificates {
 pub struct Identity {
     files: Files,
     current: ArcSwap<Current>,
-    metrics: Arc<Metrics>,
+    /// Where the end of the certificate is shown.
+    metrics: Option<Arc<Metrics>>,
 }
 
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
     clients: Option<(PathBuf, Asking)>,
+    protocols: &'static [&'static [u8]],
 }
+
+/// What agents may speak, the best first.
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// What administrators speak.
+const PLAIN: &[&[u8]] = &[b"http/1.1"];
 
 /// [`ClientCertificates`] where there are any.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +62,7 @@ enum Asking {
 
 struct Current {
     acceptor: Arc<Acceptor>,
+    settings: Arc<rustls::ServerConfig>,
     /// Of everything that was read.
     fingerprint: [u8; 32],
     /// Seconds since 1970.
@@ -81,10 +90,32 @@ impl Identity {
                 return Err(TlsError::Settings("client certificates need a client_ca_file".to_owned()));
             }
         };
-        let files = Files { certificate: certificate.clone(), key: key.clone(), clients };
+        let files = Files { certificate: certificate.clone(), key: key.clone(), clients, protocols: BOTH };
+        Self::of(files, Some(metrics)).map(Some)
+    }
+
+    /// The same for the administrators' listener: where it names authorities, a client without a
+    /// certificate of theirs is refused.
+    pub fn of_administrators(config: &AdminConfig) -> Result<Option<Self>, TlsError> {
+        let (Some(certificate), Some(key)) = (&config.tls_cert_file, &config.tls_key_file) else {
+            return Ok(None);
+        };
+        let clients = config.client_ca_file.clone().map(|file| (file, Asking::Required));
+        let files = Files { certificate: certificate.clone(), key: key.clone(), clients, protocols: PLAIN };
+        Self::of(files, None).map(Some)
+    }
+
+    fn of(files: Files, metrics: Option<Arc<Metrics>>) -> Result<Self, TlsError> {
         let current = files.read()?;
-        metrics.certificate_expiry.set(current.not_after);
-        Ok(Some(Self { files, current: ArcSwap::from_pointee(current), metrics }))
+        let identity = Self { files, current: ArcSwap::from_pointee(current), metrics };
+        identity.show_end();
+        Ok(identity)
+    }
+
+    fn show_end(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.certificate_expiry.set(self.current.load().not_after);
+        }
     }
 
     /// Reads the files again; the next handshake has what is new, connections go on. Says whether
@@ -97,14 +128,19 @@ impl Identity {
         if fresh.fingerprint == self.current.load().fingerprint {
             return Ok(false);
         }
-        self.metrics.certificate_expiry.set(fresh.not_after);
         self.current.store(Arc::new(fresh));
+        self.show_end();
         Ok(true)
     }
 
     /// What takes the next handshake.
     pub fn acceptor(&self) -> Arc<Acceptor> {
         self.current.load().acceptor.clone()
+    }
+
+    /// The settings of the next handshake.
+    pub fn settings(&self) -> Arc<rustls::ServerConfig> {
+        self.current.load().settings.clone()
     }
 }
 
@@ -129,15 +165,17 @@ impl Files {
             }
             None => None,
         };
-        let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(settings(certified, clients)?)));
-        Ok(Current { acceptor, fingerprint: seen.finalize().into(), not_after })
+        let settings = Arc::new(settings(certified, clients, self.protocols)?);
+        let acceptor = Arc::new(Acceptor::from_server_config(settings.clone()));
+        Ok(Current { acceptor, settings, fingerprint: seen.finalize().into(), not_after })
     }
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+/// TLS 1.2 and 1.3 for `protocols`.
 fn settings(
     certified: CertifiedKey,
     clients: Option<(RootCertStore, Asking)>,
+    protocols: &[&[u8]],
 ) -> Result<rustls::ServerConfig, TlsError> {
     let wrong = |error: &dyn std::error::Error| TlsError::Settings(error.to_string());
     let provider = Arc::new(ring::default_provider());
@@ -157,7 +195,7 @@ fn settings(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     if asks {
         // A session that is resumed is not verified again: not its end, and not its authority.
         config.session_storage = Arc::new(NoServerSessionStorage {});

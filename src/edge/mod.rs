@@ -1,5 +1,5 @@
 //! Where bytes come in: pingora for the MCP endpoint and for what passes through to the PSA, a small listener for
-//! operators; for the connector standard input.
+//! operators and one for administrators; for the connector standard input.
 //!
 //! Translates between transports and the gate, and decides nothing.
 
@@ -9,6 +9,8 @@ pub mod stdio;
 mod accept;
 #[cfg(feature = "server")]
 mod address;
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 mod body;
 #[cfg(feature = "server")]
@@ -55,6 +57,7 @@ mod wings;
 #[cfg(feature = "server")]
 pub use {
     address::Address,
+    admin::AdminConfig,
     certificate::ClientCertificates,
     drain::{Drain, Phase},
     files::allow_many,

@@ -133,16 +133,23 @@ impl ServerConfig {
         if self.listen.iter().any(|listen| matches!(Address::parse(listen), Ok(Address::Unix(_)))) {
             hosts.push("localhost".to_owned());
         }
-        for address in bound.iter().filter(|address| address.ip().is_loopback()) {
-            let port = address.port();
-            hosts.push(format!("localhost:{port}"));
-            match address.ip() {
-                IpAddr::V4(ip) => hosts.push(format!("{ip}:{port}")),
-                IpAddr::V6(ip) => hosts.push(format!("[{ip}]:{port}")),
-            }
-        }
+        hosts.extend(names_of_loopback(bound));
         hosts
     }
+}
+
+/// The hosts that a client on this machine may name for those of the addresses that are on loopback.
+pub(super) fn names_of_loopback(bound: &[SocketAddr]) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for address in bound.iter().filter(|address| address.ip().is_loopback()) {
+        let port = address.port();
+        hosts.push(format!("localhost:{port}"));
+        match address.ip() {
+            IpAddr::V4(ip) => hosts.push(format!("{ip}:{port}")),
+            IpAddr::V6(ip) => hosts.push(format!("[{ip}]:{port}")),
+        }
+    }
+    hosts
 }
 
 /// The `[ops]` section: the operators' own listener.

@@ -254,7 +254,7 @@ fn too_many(limit: Limit, wait: Duration) -> Refusal {
 
 /// Whose failures are one: an IPv4 address, an IPv6 /64 (what one site has at least), and all whose
 /// address is not known together.
-fn counted(address: Option<IpAddr>) -> Option<IpAddr> {
+pub(super) fn counted(address: Option<IpAddr>) -> Option<IpAddr> {
     match address?.to_canonical() {
         IpAddr::V4(address) => Some(address.into()),
         IpAddr::V6(address) => Some(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),

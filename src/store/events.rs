@@ -46,6 +46,8 @@ pub struct EventFilter {
     pub kind: Option<String>,
     /// See [`EventRow::tool`].
     pub tool: Option<String>,
+    /// Only those with a tool, whichever.
+    pub of_tools: bool,
     /// See [`EventRow::entry_id`].
     pub entry: Option<String>,
     /// See [`EventRow::decision`].
@@ -164,6 +166,9 @@ impl EventFilter {
             if let Some(value) = value {
                 statement.push(condition, [value.as_str().into()]);
             }
+        }
+        if self.of_tools {
+            statement.push(" AND tool IS NOT NULL", []);
         }
         for (condition, at) in [(" AND at >= ?", self.since), (" AND at < ?", self.until)] {
             if let Some(at) = at {

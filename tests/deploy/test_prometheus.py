@@ -173,6 +173,7 @@ class Scraped(unittest.TestCase):
         text = Path(cls.demo["config_file"]).read_text()
         for old, new in (
             (r"(?m)^\[server\]\nlisten = .*$", f'[server]\nlisten = ["127.0.0.1:{port}"]'),
+            (r"(?m)^\[admin\]\nlisten = .*$", "[admin]\nlisten = []"),
             (r"(?m)^\[ops\]\nlisten = .*$", f'[ops]\nlisten = "127.0.0.1:{ops}"'),
             (r"(?m)^url = \"sqlite:.*$", f'url = "sqlite://{cls.folder}/second.db"'),
             (r"(?m)^path = .*audit.jsonl\"$", f'path = "{cls.folder}/second.jsonl"'),

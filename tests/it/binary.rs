@@ -415,3 +415,45 @@ fn left_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
+
+#[tokio::test]
+async fn administrators_tokens_are_made_listed_and_revoked_beside_a_running_demo() {
+    let demo = Demo::start().await;
+    let agents = async |token: String| {
+        let url = format!("{}/agents", demo.says("admin_url"));
+        let request = http::Request::get(url).header("authorization", format!("Bearer {token}"));
+        send(&demo.client, request.body(Bytes::new()).unwrap()).await
+    };
+    let answer = agents(demo.says("admin_token").to_owned()).await;
+    let names: BTreeSet<_> =
+        answer.body["data"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["reader", "technician"].into());
+
+    let made = demo.beside_well(&["admin-token", "create", "--name", "script", "--expires", "90d"]).await;
+    let token = made.trim().to_owned();
+    assert!(token.starts_with("sga_") && token.len() == 47, "{made}");
+    assert_eq!(agents(token.clone()).await.status, 200);
+    let listed = demo.beside_well(&["admin-token", "list"]).await;
+    let line = listed.lines().find(|line| line.starts_with("script\t")).unwrap();
+    assert!(
+        line.contains("every tenant") && line.contains("until 2") && line.contains("last used"),
+        "{line}"
+    );
+    assert!(!listed.contains(&token), "{listed}");
+    let row: Value = serde_json::from_str(
+        demo.beside_well(&["admin-token", "create", "--name", "own", "--json", "--tenant", "demo"])
+            .await
+            .trim(),
+    )
+    .unwrap();
+    assert_eq!((&row["tenant"], &row["expires_at"]), (&json!("demo"), &Value::Null));
+    assert_eq!(agents(row["token"].as_str().unwrap().to_owned()).await.status, 200);
+
+    demo.beside_well(&["admin-token", "revoke", "script"]).await;
+    assert_eq!(agents(token).await.status, 401);
+    let unknown = Process::run(&mut demo.beside(&["admin-token", "revoke", "nobody"])).await;
+    assert!(unknown.code == Some(1) && unknown.err.contains("nobody"), "{unknown:?}");
+    let nowhere = ["admin-token", "create", "--name", "x", "--tenant", "nobody"];
+    let nowhere = Process::run(&mut demo.beside(&nowhere)).await;
+    assert!(nowhere.code == Some(1) && nowhere.err.contains("nobody"), "{nowhere:?}");
+}

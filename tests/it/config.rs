@@ -868,3 +868,24 @@ fn what_an_issuers_tokens_need_is_read_and_judged_list_by_list() {
     let told = World::with(&issuer("required_scopes = { reed = [\"psa.read\"] }")).problems();
     assert!(told.len() == 1 && told[0].contains("issuers[0].required_scopes.reed"), "{told:?}");
 }
+
+#[test]
+fn an_administrators_listener_that_others_can_reach_needs_tls_and_a_name() {
+    assert_eq!(said("[admin]\nlisten = []"), []);
+    assert_eq!(said("[admin]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\"]"), []);
+    only("[admin]\nlisten = [\"localhost\"]", "admin.listen[0]", "not an IP address with a port");
+    only("[admin]\nlisten = [\"127.0.0.1:9464\"]", "admin.listen[0]", "taken by ops.listen");
+    let open = "[admin]\nlisten = [\"0.0.0.0:1\"]\n";
+    let named = format!("{open}allowed_hosts = [\"admin.example\"]\n");
+    only(&named, "admin.tls_cert_file", "allow_plaintext");
+    assert_eq!(said(&format!("{named}allow_plaintext = true")), []);
+    only(&format!("{open}allow_plaintext = true"), "admin.allowed_hosts", "name the hosts");
+    only("[admin]\ntls_cert_file = \"/nowhere\"", "admin.tls_key_file", "TLS needs both");
+    only("[admin]\nallowed_origins = [\"*\"]", "admin.allowed_origins[0]", "is no origin");
+    only("[admin]\nmax_connections = 0", "admin.max_connections", "more than nothing");
+    let ca = said("[admin]\nclient_ca_file = \"/nowhere/ca.pem\"");
+    assert!(
+        ca.len() == 1 && ca[0].0 == "admin.client_ca_file" && ca[0].1.contains("cannot be read"),
+        "{ca:?}"
+    );
+}

@@ -19,7 +19,7 @@ async fn judged(file: &str) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the runner tells the tests, not the program under test")]
-fn python() -> String {
+pub fn python() -> String {
     let name = "SIDEGATE_TEST_DEPLOY_PYTHON";
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run tests/run.sh, which installs what judges deploy/"))

@@ -166,7 +166,7 @@ async fn a_table_of_ours_in_a_schema_named_like_the_login_does_not_hide_the_psas
 }
 
 /// A key with this text of `user`, a row of `api_keys` with `more` set.
-async fn key_of(alga: &mut Alga, text: &str, user: &str, more: &str) -> Secret {
+pub async fn key_of(alga: &mut Alga, text: &str, user: &str, more: &str) -> Secret {
     let key = Secret::new(text);
     let hash = crate::support::alga::sha256(&key);
     let sql = format!(
@@ -177,7 +177,7 @@ async fn key_of(alga: &mut Alga, text: &str, user: &str, more: &str) -> Secret {
     key
 }
 
-const MAKE_ADMIN: &str = "
+pub const MAKE_ADMIN: &str = "
     INSERT INTO roles (tenant, role_name, msp, client) VALUES
         ('10000000-0000-4000-8000-000000000001', 'ADMIN', true, false),
         ('10000000-0000-4000-8000-000000000001', 'Admin', false, true);

@@ -1,6 +1,11 @@
 //! Sidegate as others see it: its rooms through their public doors, on real parts.
 
 mod admin;
+mod admin_api;
+mod admin_api_described;
+mod admin_api_guard;
+mod admin_api_keys;
+mod admin_api_new;
 mod aliases;
 mod architecture;
 mod batches;

@@ -19,7 +19,8 @@ async fn registry(world: &World, token: Option<&str>, known: Option<&str>) -> An
 
 fn methods(body: &Value) -> Vec<String> {
     let entries = body["data"]["entries"].as_array().unwrap();
-    let mut methods: Vec<_> = entries.iter().map(|entry| entry["method"].as_str().unwrap().to_owned()).collect();
+    let mut methods: Vec<_> =
+        entries.iter().map(|entry| entry["method"].as_str().unwrap().to_owned()).collect();
     methods.sort();
     methods.dedup();
     methods

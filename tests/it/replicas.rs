@@ -13,8 +13,8 @@ use sidegate::gate::admin::{Actor, Admin, AgentSpec};
 use sidegate::tool::effect::Effect;
 
 use crate::support::conversation::{notice, request, slow};
-use crate::support::plan::{Plan, Trusted};
 use crate::support::issuer::Issuer;
+use crate::support::plan::{Plan, Trusted};
 use crate::support::postgres;
 use crate::support::replica::{Replica, begin, call, named, say};
 use crate::support::world::{World, until};
@@ -25,7 +25,8 @@ const REVISION: &str = "2025-11-25";
 async fn pair(limits: &str) -> (World, Replica, String) {
     let database = postgres::database("").await;
     let (limits, server) = (limits, named(""));
-    let world = World::of(Plan { store: Some(&database.url), server: &server, limits, ..Plan::default() }).await;
+    let world =
+        World::of(Plan { store: Some(&database.url), server: &server, limits, ..Plan::default() }).await;
     world.issuer.allow_resource("http://gate.test/api/mcp");
     let token = world.issuer.token_for("demo-technician", "http://gate.test/api/mcp").unwrap();
     let replica = Replica::beside(&world).await;
@@ -59,7 +60,8 @@ async fn a_session_that_began_at_one_goes_on_at_the_other_and_ends_at_both() {
 async fn a_request_that_runs_at_one_is_cancelled_by_a_notification_at_the_other() {
     let (world, replica, token) = pair("").await;
     let id = begin(&world, &replica.url, &token, REVISION).await;
-    let running = async { say(&world, &replica.url, &token, Some(&id), &request(7, "tools/call", slow(8000))).await };
+    let running =
+        async { say(&world, &replica.url, &token, Some(&id), &request(7, "tools/call", slow(8000))).await };
     let cancelling = async {
         until(|| async { (!world.reached().await.is_empty()).then_some(()) }).await;
         let cancel = notice("notifications/cancelled", json!({"requestId": 7}));
@@ -170,7 +172,11 @@ async fn ten_thousand_calls_at_two_processes_while_agents_are_switched_and_keys_
             ..AgentSpec::default()
         };
         admin.add_agent(&Actor::command_line(), &spec).await.unwrap();
-        tokens.push(issuer.token(&format!("subject-{agent}"), "http://gate.test/api/mcp", json!({"exp": 4_000_000_000_i64})));
+        tokens.push(issuer.token(
+            &format!("subject-{agent}"),
+            "http://gate.test/api/mcp",
+            json!({"exp": 4_000_000_000_i64}),
+        ));
     }
     tokio::time::sleep(AT_MOST).await;
 
@@ -211,7 +217,8 @@ async fn ten_thousand_calls_at_two_processes_while_agents_are_switched_and_keys_
         match call.status {
             200 => {
                 // While it was off it must not have been let in.
-                let during = off.iter().filter(of).find(|off| call.asked > off.from.1 && call.answered < off.to.0);
+                let during =
+                    off.iter().filter(of).find(|off| call.asked > off.from.1 && call.answered < off.to.0);
                 if let Some(off) = during {
                     let late = call.asked - off.from.1;
                     latest = latest.max(late);

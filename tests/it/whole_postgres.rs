@@ -46,10 +46,8 @@ async fn answer(database: &PgPool, headers: &HeaderMap, good: Value) -> (StatusC
     (StatusCode::UNAUTHORIZED, error.to_string())
 }
 
-#[tokio::test]
-async fn a_call_is_made_under_a_row_of_its_own_that_goes_with_its_agent() {
-    crate::support::install_crypto();
-    let mut alga = Alga::new(Edition::Commercial).await;
+/// Serves the PSA's REST side and returns the lines of `[psa]` that lead there and to its database.
+pub async fn rest_side(alga: &Alga) -> String {
     let database = PgPool::connect(alga.config.database_url.expose()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -58,10 +56,17 @@ async fn a_call_is_made_under_a_row_of_its_own_that_goes_with_its_agent() {
         .route("/api/v1/tickets", get(tickets))
         .with_state(database);
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let psa = format!(
+    format!(
         "url = \"{url}\"\ntenant = \"{TENANT}\"\nkeys = \"postgres\"\ncatalog_user = \"{USER}\"\ndatabase_url = \"{}\"\n",
         alga.config.database_url.expose()
-    );
+    )
+}
+
+#[tokio::test]
+async fn a_call_is_made_under_a_row_of_its_own_that_goes_with_its_agent() {
+    crate::support::install_crypto();
+    let mut alga = Alga::new(Edition::Commercial).await;
+    let psa = rest_side(&alga).await;
     let mut world = World::of(Plan { psa: Some(&psa), ..Plan::default() }).await;
     world.admit_stranger("bot", USER).await;
     let call = || world.call("stranger", "call_api_endpoint", json!({"entryId": "get-_api_v1_tickets"}));

@@ -18,6 +18,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::demo::{DemoClient, DemoIssuer, DemoPsa, write_certificates, write_private};
 use crate::edge::Door;
+use crate::edge::admin::AdminDoor;
+use crate::gate::admin::{Actor, TokenSpec};
 use crate::outbound::{Guard, Limits, Outbound};
 use crate::secret::Secret;
 use crate::tool::table::standard_rows;
@@ -52,8 +54,8 @@ struct Whereabouts {
     second_token: String,
     psa_url: String,
     metrics_url: String,
-    admin_url: Option<String>,
-    admin_token: Option<String>,
+    admin_url: String,
+    admin_token: String,
     audit_file: PathBuf,
     config_file: PathBuf,
     pid: u32,
@@ -83,7 +85,7 @@ pub async fn run(arguments: DemoArguments) -> Done {
     let clock = Clock::System;
     let door = listeners(arguments.host, arguments.port)?;
     let port = door.addresses().first().map(SocketAddr::port).unwrap_or_default();
-    let ops = loopback(0)?;
+    let (ops, admin) = (loopback(0)?, AdminDoor::from_sockets(vec![loopback(0)?]));
     let psa = DemoPsa::start(async_listener(loopback(0)?)?, clock.clone()).await.map_err(failed)?;
     let clients = [TECHNICIAN, READER].map(|agent| NotedClient {
         agent: agent.to_owned(),
@@ -106,12 +108,14 @@ pub async fn run(arguments: DemoArguments) -> Done {
     let audit_file = folder.path().join("audit.jsonl");
     let config_file = folder.path().join("sidegate.toml");
     let ops_address = ops.local_addr().map_err(failed)?;
+    let [admin_address] = admin.addresses()[..] else { return Err(failed("one address")) };
     let text = configuration(&Wiring {
         folder: folder.path(),
         audit_file: &audit_file,
         base: &base,
         addresses: &door.addresses(),
         ops: ops_address,
+        admin: admin_address,
         psa: &psa,
         issuer: &issuer.issuer,
     });
@@ -120,7 +124,7 @@ pub async fn run(arguments: DemoArguments) -> Done {
         .map_err(|problems| AppError(format!("the demo's configuration cannot be used\n{problems}")))?;
     logging::start(&config.log);
 
-    let app = App::build(config, Sockets { door, ops }, clock, standard_rows()).await?;
+    let app = App::build(config, Sockets { door, ops, admin }, clock, standard_rows()).await?;
     app.warm().await?;
     let notes = Notes {
         token_endpoint: format!("{}/token", issuer.issuer),
@@ -131,6 +135,9 @@ pub async fn run(arguments: DemoArguments) -> Done {
     write_private(&notes_file, &serde_json::json!(notes).to_string()).map_err(failed)?;
     let _pointer = Pointer::put(&notes_file)?;
 
+    let spec = TokenSpec { name: "demo".to_owned(), ..TokenSpec::default() };
+    let made = app.admins().create_admin_token(&Actor::command_line(), &spec).await;
+    let (_, admin_token) = made.map_err(failed)?;
     let token = |client: &NotedClient| issuer.token_for(&client.client_id, &mcp_url).map_err(AppError);
     let [technician, reader] = notes.clients.as_slice() else { return Err(failed("two agents")) };
     let whereabouts = Whereabouts {
@@ -141,8 +148,8 @@ pub async fn run(arguments: DemoArguments) -> Done {
         issuer: issuer.issuer.clone(),
         psa_url: psa.url.clone(),
         metrics_url: format!("http://{ops_address}/metrics"),
-        admin_url: None,
-        admin_token: None,
+        admin_url: format!("http://{admin_address}/api/v1/mcp"),
+        admin_token: admin_token.expose().to_owned(),
         audit_file,
         config_file,
         pid: std::process::id(),
@@ -212,12 +219,13 @@ struct Wiring<'a> {
     base: &'a str,
     addresses: &'a [SocketAddr],
     ops: SocketAddr,
+    admin: SocketAddr,
     psa: &'a DemoPsa,
     issuer: &'a str,
 }
 
 fn configuration(wiring: &Wiring<'_>) -> String {
-    let Wiring { folder, audit_file, base, addresses, ops, psa, issuer } = wiring;
+    let Wiring { folder, audit_file, base, addresses, ops, admin, psa, issuer } = wiring;
     let quoted = |text: &dyn std::fmt::Display| serde_json::Value::from(text.to_string()).to_string();
     let listen: Vec<_> = addresses.iter().map(|address| quoted(address)).collect();
     let agents = [(TECHNICIAN, psa.technician(), "destroy"), (READER, psa.reader(), "destroy")];
@@ -234,7 +242,7 @@ fn configuration(wiring: &Wiring<'_>) -> String {
     format!(
         "# Written by `sidegate demo`; gone when it stops.\n\
          [server]\nlisten = [{listen}]\npublic_url = {base}\ntls_cert_file = {cert}\ntls_key_file = {key}\n\n\
-         [ops]\nlisten = {ops}\n\n[store]\nurl = {store}\n\n[tenant]\nid = \"demo\"\nname = \"Demo MSP\"\n\n\
+         [ops]\nlisten = {ops}\n\n[admin]\nlisten = [{admin}]\n\n[store]\nurl = {store}\n\n[tenant]\nid = \"demo\"\nname = \"Demo MSP\"\n\n\
          [psa]\nurl = {psa_url}\ntenant = \"{tenant}\"\nkeys = \"demo\"\ndemo_secret = {secret}\ncatalog_user = \"{user}\"\n\n\
          [idp]\nallow_private_networks = [\"127.0.0.0/8\", \"::1/128\"]\n\n\
          [audit]\nsink = \"file\"\npath = {audit}\n\n[log]\nfilter = \"warn\"\n\n\
@@ -244,6 +252,7 @@ fn configuration(wiring: &Wiring<'_>) -> String {
         cert = quoted(&folder.join("tls.crt").display()),
         key = quoted(&folder.join("tls.key").display()),
         ops = quoted(ops),
+        admin = quoted(admin),
         store = quoted(&format!("sqlite://{}", folder.join("sidegate.db").display())),
         psa_url = quoted(&psa.url),
         tenant = psa.tenant,
@@ -335,6 +344,7 @@ fn shown(at: &Whereabouts) -> String {
          issuer          {issuer}\n\
          demo PSA        {psa}   (what reached it: {psa}/__requests)\n\
          metrics         {metrics}\n\
+         administration  {admin}   (token: {admin_token})\n\
          audit record    {audit}\n\
          configuration   {config}\n\n\
          Read three tickets as the technician's agent:\n\n\
@@ -347,6 +357,8 @@ fn shown(at: &Whereabouts) -> String {
         issuer = at.issuer,
         psa = at.psa_url,
         metrics = at.metrics_url,
+        admin = at.admin_url,
+        admin_token = at.admin_token,
         audit = at.audit_file.display(),
         config = at.config_file.display(),
         token = at.token,

@@ -1,5 +1,6 @@
 //! The server's commands: each is a thin file that calls the gate or the app.
 
+mod admin_token;
 mod agent;
 mod check;
 mod demo;
@@ -65,6 +66,9 @@ pub enum Command {
     /// Add, list and change tenants beside the one of the configuration file.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Make, list and revoke tokens for the administrators' interface.
+    #[command(subcommand)]
+    AdminToken(admin_token::AdminTokenCommand),
     /// Take over what another MCP server in front of the PSA knows.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -98,6 +102,7 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
         Command::Agent(command) => agent::run(at, command).await,
         Command::Idp(command) => idp::run(at, command).await,
         Command::Tenant(command) => tenant::run(config, command).await,
+        Command::AdminToken(command) => admin_token::run(at, command).await,
         Command::Import(command) => import::run(at, command).await,
         Command::Token(command) => token::run(at, command).await,
         Command::Keys(command) => keys::run(at, command).await,

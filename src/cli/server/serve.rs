@@ -25,6 +25,9 @@ pub async fn run(named: Option<&Path>) -> Done {
     for address in app.mcp_addresses() {
         tracing::info!(%address, "serving MCP");
     }
+    for address in app.admin_addresses() {
+        tracing::info!(%address, "serving administrators");
+    }
     tracing::info!(address = %app.ops_address()?, "serving probes and metrics");
     app.run(stopped()?).await
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::{Args, Subcommand};
 
 use super::{Done, Place, administer, demo};
-use crate::app::{self, AppError};
+use crate::app::AppError;
 
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
@@ -53,8 +53,8 @@ async fn explain(at: Place<'_>, arguments: ExplainArguments) -> Done {
             text
         }
     };
-    let (config, admin) = administer(at).await?;
-    let resource = app::resource(&config, &admin).await?;
+    let (_, admin) = administer(at).await?;
+    let resource = (admin.resource)();
     let told = admin.explain(token.trim(), &resource).await.map_err(|error| AppError(error.to_string()))?;
     if arguments.json {
         println!("{}", serde_json::json!(told));

@@ -12,6 +12,7 @@ mod lifecycle;
 mod providers;
 mod record;
 mod tenants;
+mod throttle;
 mod tokens;
 
 use std::sync::Arc;
@@ -24,7 +25,8 @@ pub use lifecycle::{Deleted, PsaUserLeft};
 pub use providers::{PlatformProvider, Suggestions};
 pub use record::{Actor, ActorKind, Record};
 pub use tenants::{Admins, TenantChange, TenantSpec};
-pub use tokens::TokenSpec;
+pub use throttle::Throttle;
+pub use tokens::{PREFIX as TOKEN_PREFIX, TokenSpec};
 
 pub use super::pulse::MAX_STALENESS;
 pub use crate::psa::{PsaUser, Role};
@@ -33,10 +35,14 @@ pub use crate::store::{
 };
 
 use crate::clock::Clock;
+use crate::identity::metadata::Resource;
 use crate::identity::preset::Hosted;
 use crate::idp::Idp;
 use crate::psa::{Directory, KeyError, Keys};
 use crate::store::{Store, StoreError};
+
+/// A resource that may be renamed while the server runs.
+pub type ResourceNow = Box<dyn Fn() -> Resource + Send + Sync>;
 
 /// What an administrator's verb needs.
 pub struct Admin {
@@ -44,6 +50,10 @@ pub struct Admin {
     pub store: Store,
     /// The tenant that is administered.
     pub tenant: String,
+    /// What tokens for the tenant must be made for, as it is known now.
+    pub resource: ResourceNow,
+    /// Its id in the PSA.
+    pub psa_tenant: String,
     /// The issuers of the configuration file, which the next start will trust if it does not yet.
     pub configured_issuers: Vec<String>,
     /// For probing issuers.

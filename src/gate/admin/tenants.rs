@@ -77,6 +77,15 @@ impl Admins {
         found.map(|(_, admin)| admin.clone())
     }
 
+    /// The verbs of the tenant that the PSA knows by this id; of several the main one, or else the first.
+    pub fn find_in_psa(&self, psa_tenant: &str) -> Option<Arc<Admin>> {
+        let is_meant = |admin: &Arc<Admin>| admin.psa_tenant.eq_ignore_ascii_case(psa_tenant);
+        if is_meant(&self.main) {
+            return Some(self.main());
+        }
+        self.others.read().iter().map(|(_, admin)| admin).find(|admin| is_meant(admin)).cloned()
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.main.store
     }

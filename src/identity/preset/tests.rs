@@ -163,8 +163,7 @@ fn a_hosted_application_trusts_tokens_made_out_to_itself_alone() {
 
 #[test]
 fn a_persons_id_token_for_the_hosted_application_lets_its_agent_in_and_one_for_another_does_not() {
-    let fixtures: Vec<Value> =
-        serde_json::from_str(include_str!("../../../tests/it/support/tokens.json")).unwrap();
+    let fixtures: Vec<Value> = serde_json::from_str(include_str!("../testing/tokens.json")).unwrap();
     let signer = Signer::new("k");
     for (start, google, microsoft) in [
         ("Google, a person", Some("1234-abc.apps.googleusercontent.com"), None),

@@ -1,8 +1,8 @@
 //! Rows that an administrator writes, and the lists that they are found in.
 
+use sidegate::identity::trust::IssuerAlias;
 use sidegate::store::{
-    AdminTokenRow, AgentFilter, AgentRow, IssuerAliasRow, IssuerRow, ManagedBy, NewAgent, Store, StoreError,
-    TenantRow,
+    AdminTokenRow, AgentFilter, AgentRow, IssuerRow, ManagedBy, NewAgent, Store, StoreError, TenantRow,
 };
 
 use super::{ISSUER, Place, TENANT, agent, issuer, on_both};
@@ -61,7 +61,7 @@ async fn a_tenant_is_kept_whole_and_shares_neither_path_nor_host(place: Place) {
 async fn an_issuer_keeps_its_id_and_its_other_names_are_its_own(place: Place) {
     let store = place.store().await;
     let alias =
-        IssuerAliasRow { issuer: "https://sts.example/".to_owned(), subject_claim: Some("appid".to_owned()) };
+        IssuerAlias { issuer: "https://sts.example/".to_owned(), subject_claim: Some("appid".to_owned()) };
     let row = IssuerRow {
         id: "0195cafe-0000-7000-8000-000000000001".to_owned(),
         kind: "microsoft".to_owned(),
@@ -84,7 +84,7 @@ async fn an_issuer_keeps_its_id_and_its_other_names_are_its_own(place: Place) {
     conflict(store.put_issuer(TENANT, &other).await, "https://sts.example/ already means");
     let other = IssuerRow {
         issuer: "https://new.example".to_owned(),
-        aliases: vec![IssuerAliasRow { issuer: ISSUER.to_owned(), subject_claim: None }],
+        aliases: vec![IssuerAlias { issuer: ISSUER.to_owned(), subject_claim: None }],
         ..IssuerRow::default()
     };
     conflict(store.put_issuer(TENANT, &other).await, "already means");
@@ -144,6 +144,7 @@ async fn an_agent_is_kept_whole(place: Place) {
         disabled_at: None,
         retired_at: None,
         deleted_at: None,
+        keys_void_before: None,
         created_at: 1_000,
         updated_at: 1_000,
         changed: 1,
@@ -268,13 +269,17 @@ async fn whoever_follows_a_version_reads_what_changed_since_and_no_more(place: P
     store.set_psa_user(&one.id, "u1").await.unwrap();
     let (version, rows) = store.agents_since(TENANT, 3).await.unwrap();
     assert_eq!((rows[0].psa_user.as_deref(), rows[0].provisioned), (Some("u1"), true));
+    place.clock.advance(5);
+    assert_eq!(store.void_keys(TENANT, "one").await.unwrap().keys_void_before, Some(1_005));
+    let version = version + 1;
     let deleted = store.delete_agent(TENANT, "one").await.unwrap();
-    assert_eq!(store.agents_since(TENANT, version).await.unwrap(), (5, vec![deleted]));
+    assert_eq!(deleted.keys_void_before, Some(1_005));
+    assert_eq!(store.agents_since(TENANT, version).await.unwrap(), (6, vec![deleted]));
     let kept = store.apply_config(TENANT, &[], &[agent("three", "c")]).await.unwrap();
-    assert_eq!(store.agents_since(TENANT, 5).await.unwrap(), (6, kept));
+    assert_eq!(store.agents_since(TENANT, 6).await.unwrap(), (7, kept));
     store.apply_config(TENANT, &[], &[]).await.unwrap();
-    let (version, rows) = store.agents_since(TENANT, 6).await.unwrap();
-    assert_eq!((version, rows.len(), rows[0].is_on()), (7, 1, false), "what the file dropped is told too");
+    let (version, rows) = store.agents_since(TENANT, 7).await.unwrap();
+    assert_eq!((version, rows.len(), rows[0].is_on()), (8, 1, false), "what the file dropped is told too");
 }
 
 async fn a_start_that_says_nothing_new_changes_nothing(place: Place) {

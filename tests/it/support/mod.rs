@@ -1,5 +1,6 @@
 //! What the tests build their worlds of.
 
+pub mod admin;
 pub mod alga;
 pub mod clients;
 pub mod conversation;

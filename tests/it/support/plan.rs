@@ -14,6 +14,8 @@ pub struct Plan<'a> {
     pub listen: &'a str,
     /// Further lines for `[server]`.
     pub server: &'a str,
+    /// Further lines for `[admin]`.
+    pub admin: &'a str,
     /// Further lines for `[idp]`.
     pub idp: &'a str,
     /// The lines of `[psa]` instead of the demo's.
@@ -44,6 +46,7 @@ impl Default for Plan<'_> {
             rows: standard_rows(),
             listen: "",
             server: "",
+            admin: "",
             idp: "",
             psa: None,
             limits: NO_LIMITS,
@@ -96,6 +99,7 @@ pub struct Ends<'a> {
     pub base: &'a str,
     pub address: SocketAddr,
     pub ops: SocketAddr,
+    pub admin: SocketAddr,
     pub folder: &'a Path,
     pub psa: &'a DemoPsa,
     /// Where Sidegate finds it.
@@ -107,7 +111,7 @@ pub struct Ends<'a> {
 impl Plan<'_> {
     /// The configuration file's text.
     pub fn configuration(&self, ends: &Ends<'_>) -> String {
-        let Ends { base, address, ops, folder, psa, psa_url, issuer } = ends;
+        let Ends { base, address, ops, admin, folder, psa, psa_url, issuer } = ends;
         let folder = folder.display();
         let tls = match self.tls {
             true => format!(
@@ -125,6 +129,9 @@ listen = ["{address}", {listen}]
 {server}
 [ops]
 listen = "{ops}"
+[admin]
+listen = ["{admin}"]
+{administered}
 [store]
 url = "{store}"
 [tenant]
@@ -146,6 +153,7 @@ path = "{folder}/record/audit.jsonl"
             listen = self.listen,
             store = self.store.map_or_else(|| format!("sqlite://{folder}/sidegate.db"), str::to_owned),
             server = self.server,
+            administered = self.admin,
             psa = self
                 .psa
                 .map_or_else(|| demo_psa(psa, self.psa_url.unwrap_or(psa_url), psa_url), str::to_owned),

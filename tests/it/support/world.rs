@@ -16,7 +16,9 @@ use sidegate::clock::Clock;
 use sidegate::config;
 use sidegate::demo::{DemoClient, DemoIssuer, DemoPsa};
 use sidegate::edge::Door;
+use sidegate::edge::admin::AdminDoor;
 use sidegate::gate::Gate;
+use sidegate::gate::admin::Admins;
 use sidegate::outbound::Outbound;
 use sidegate::secret::Secret;
 use sidegate::store::{IssuerRow, NewAgent, Store, StoreConfig};
@@ -45,6 +47,8 @@ pub struct World {
     pub mcp_url: String,
     pub base: String,
     pub ops_url: String,
+    pub admin_url: String,
+    pub admins: Arc<Admins>,
     pub config_file: PathBuf,
     pub folder: Rc<TempDir>,
     pub gate: Arc<Gate>,
@@ -88,6 +92,7 @@ impl World {
         let issuer = issuer(Clock::System).await;
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let ops = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let admin = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = socket.local_addr().expect("bound");
         let base = match plan.tls {
             true => format!("https://localhost:{}", address.port()),
@@ -106,6 +111,7 @@ impl World {
             base: &base,
             address,
             ops: ops.local_addr().expect("bound"),
+            admin: admin.local_addr().expect("bound"),
             folder: folder.path(),
             psa: &psa,
             psa_url: tap.as_ref().map_or(&psa.url, |tap| &tap.url),
@@ -114,8 +120,9 @@ impl World {
         let config_file = folder.path().join("sidegate.toml");
         std::fs::write(&config_file, plan.configuration(&ends)).expect("written");
         let ops_url = format!("http://{}", ends.ops);
-        let (gate, stop, running) =
-            serve(&config_file, Door::from_sockets(vec![socket]), ops, plan.rows, true).await;
+        let admin_url = format!("http://{}", ends.admin);
+        let sockets = sockets(socket, ops, admin);
+        let (gate, admins, stop, running) = serve(&config_file, sockets, plan.rows, true).await;
         let stop = Some(stop);
         let running = Some(running);
         let client = match plan.tls {
@@ -128,6 +135,8 @@ impl World {
             mcp_url,
             base,
             ops_url,
+            admin_url,
+            admins,
             config_file,
             folder,
             gate,
@@ -152,10 +161,10 @@ impl World {
     /// A second start of what was stopped, on the same addresses and files, whether the PSA is there or not.
     pub async fn again(mut self) -> Self {
         let bind = |url: &str| TcpListener::bind(url.trim_start_matches("http://")).expect("the same port");
-        let (socket, ops) = (bind(&self.base), bind(&self.ops_url));
-        let door = Door::from_sockets(vec![socket]);
-        let (gate, stop, running) = serve(&self.config_file, door, ops, standard_rows(), false).await;
+        let sockets = sockets(bind(&self.base), bind(&self.ops_url), bind(&self.admin_url));
+        let (gate, admins, stop, running) = serve(&self.config_file, sockets, standard_rows(), false).await;
         self.gate = gate;
+        self.admins = admins;
         self.stop = Some(stop);
         self.running = Some(running);
         self
@@ -350,20 +359,19 @@ impl Elsewhere {
 /// Serves what the file says on these sockets, until told to stop.
 async fn serve(
     config_file: &Path,
-    door: Door,
-    ops: TcpListener,
+    sockets: Sockets,
     rows: Vec<ToolRow>,
     warm: bool,
-) -> (Arc<Gate>, oneshot::Sender<()>, JoinHandle<()>) {
+) -> (Arc<Gate>, Arc<Admins>, oneshot::Sender<()>, JoinHandle<()>) {
     let config =
         config::load(Some(config_file), std::iter::empty()).unwrap_or_else(|problems| panic!("{problems}"));
     let source = Source::new(Some(config_file.to_owned()), |_| {}).expect("signals");
-    let app = App::build(config, Sockets { door, ops }, Clock::System, rows).await.expect("a whole");
+    let app = App::build(config, sockets, Clock::System, rows).await.expect("a whole");
     let app = app.following(source);
     if warm {
         app.warm().await.expect("a catalogue");
     }
-    let gate = app.gate();
+    let (gate, admins) = (app.gate(), app.admins());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(async move {
         let stopped = async {
@@ -371,7 +379,11 @@ async fn serve(
         };
         app.run(stopped).await.expect("served");
     });
-    (gate, stop, running)
+    (gate, admins, stop, running)
+}
+
+fn sockets(door: TcpListener, ops: TcpListener, admin: TcpListener) -> Sockets {
+    Sockets { door: Door::from_sockets(vec![door]), ops, admin: AdminDoor::from_sockets(vec![admin]) }
 }
 
 async fn listener() -> tokio::net::TcpListener {

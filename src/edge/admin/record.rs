@@ -1,0 +1,269 @@
+//! What is on record: of one agent in the PSA's contract, and of everything with filters and a cursor.
+
+use std::sync::Arc;
+
+use axum::Json;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Web;
+use super::body::Asked;
+use super::problem::{ContractErrors, Problem, Problems};
+use super::who::Who;
+use super::wire::{self, Page, after, page, said, time as written};
+use crate::clock::Millis;
+use crate::gate::admin::{EventFilter, EventRow};
+
+/// What the PSA's clients know.
+pub fn contract() -> OpenApiRouter<Arc<Web>> {
+    OpenApiRouter::new().routes(routes!(audit))
+}
+
+/// What is new.
+pub fn new() -> OpenApiRouter<Arc<Web>> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// One call of an agent.
+#[derive(Debug, Serialize, ToSchema)]
+struct AuditRow {
+    id: String,
+    /// The id of the tenant.
+    tenant: String,
+    agent_id: Option<String>,
+    /// The MCP tool.
+    tool: Option<String>,
+    /// Its arguments, without secrets.
+    arguments: Value,
+    ok: bool,
+    /// The PSA's HTTP status.
+    status_code: Option<i64>,
+    /// `allow`, `deny` or `error`.
+    decision: &'static str,
+    /// How it ended, in words.
+    result_summary: Option<String>,
+    created_at: String,
+    /// The entry of the PSA's registry.
+    entry_id: Option<String>,
+    /// The id that the caller was told.
+    request_id: Option<String>,
+}
+
+/// The statuses with which the PSA itself says that it does not allow something.
+const NOT_ALLOWED: [i64; 2] = [401, 403];
+
+fn audited(row: EventRow) -> AuditRow {
+    let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+    let ok = row.outcome.as_deref() == Some("ok");
+    let denied = matches!(row.outcome.as_deref(), Some("denied" | "refused"))
+        || row.decision.as_deref() == Some("deny")
+        || row.status.is_some_and(|status| NOT_ALLOWED.contains(&status));
+    let decision = match (ok, denied) {
+        (true, _) => "allow",
+        (false, true) => "deny",
+        (false, false) => "error",
+    };
+    let word = |key: &str| body[key].as_str().map(str::to_owned);
+    AuditRow {
+        id: row.id,
+        tenant: row.tenant_id,
+        agent_id: row.agent_id,
+        tool: row.tool,
+        arguments: body.get("arguments").cloned().unwrap_or_default(),
+        ok,
+        status_code: row.status,
+        decision,
+        result_summary: word("reason").or(row.outcome),
+        created_at: written(row.at),
+        entry_id: row.entry_id,
+        request_id: row.request_id,
+    }
+}
+
+/// One page of an agent's calls.
+#[derive(Serialize, ToSchema)]
+struct AuditPage {
+    data: Vec<AuditRow>,
+    /// Of all pages.
+    total: u64,
+    page: u64,
+    #[serde(rename = "pageSize")]
+    page_size: u32,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+struct AuditQuery {
+    /// The agent's id.
+    #[param(required)]
+    agent_id: Option<String>,
+    /// Which page, from 1.
+    #[param(default = 1)]
+    page: Option<String>,
+    /// Rows of a page, 1 to 200.
+    #[param(default = 25)]
+    page_size: Option<String>,
+    /// The same as `pageSize`, as the first release of the PSA's MCP server calls it.
+    limit: Option<String>,
+}
+
+/// Rows of a page where nobody says how many, as in the PSA.
+const PAGE_SIZE: u32 = 25;
+
+/// The calls of one agent, the newest first.
+#[utoipa::path(get, path = "/audit", tag = "contract", operation_id = "listAudit", params(AuditQuery), responses((status = 200, body = AuditPage), ContractErrors))]
+async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPage>, Problem> {
+    let agent = said(asked.agent_id);
+    let agent = agent.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "\"agentId\" is required."))?;
+    // As in the PSA, what is no number counts as left out, and what is too much as the most.
+    let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
+    let page = u64::from(number(asked.page).unwrap_or(1).max(1));
+    let size = number(asked.page_size).or(number(asked.limit)).unwrap_or(PAGE_SIZE).clamp(1, wire::MOST);
+    let filter = EventFilter { agent: Some(agent), of_tools: true, ..EventFilter::default() };
+    let offset = (page - 1).saturating_mul(u64::from(size));
+    let rows = who.admin.events(&filter, None, offset, size).await?;
+    let total = who.admin.count_events(&filter).await?;
+    Ok(Json(AuditPage { data: rows.into_iter().map(audited).collect(), total, page, page_size: size }))
+}
+
+/// One event of the record.
+#[derive(Debug, Serialize, ToSchema)]
+struct Event {
+    id: String,
+    at: String,
+    /// `call`, `refusal` or `change`.
+    kind: String,
+    agent_id: Option<String>,
+    tool: Option<String>,
+    entry_id: Option<String>,
+    decision: Option<String>,
+    outcome: Option<String>,
+    /// The PSA's HTTP status.
+    status: Option<i64>,
+    request_id: Option<String>,
+    /// The whole record, without secrets; of a change with what was before and what is after.
+    record: Value,
+}
+
+impl From<EventRow> for Event {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            at: written(row.at),
+            kind: row.kind,
+            agent_id: row.agent_id,
+            tool: row.tool,
+            entry_id: row.entry_id,
+            decision: row.decision,
+            outcome: row.outcome,
+            status: row.status,
+            request_id: row.request_id,
+            record: serde_json::from_str(&row.body).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EventQuery {
+    /// Rows of a page, 1 to 200; without it 50.
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only of the agent with this id.
+    agent: Option<String>,
+    /// Only `call`, `refusal` or `change`.
+    kind: Option<String>,
+    /// Only of this MCP tool.
+    tool: Option<String>,
+    /// Only of this entry of the PSA's registry.
+    entry: Option<String>,
+    /// Only `allow`, `deny` or `refuse`.
+    decision: Option<String>,
+    /// Only with this outcome, such as `ok` or `denied`.
+    outcome: Option<String>,
+    /// Only at this time or later; RFC 3339.
+    since: Option<String>,
+    /// Only before this time; RFC 3339.
+    until: Option<String>,
+    /// Only with the id that the caller was told.
+    request_id: Option<String>,
+}
+
+/// Everything on record in this tenant, the newest first.
+#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, body = Page<Event>), Problems))]
+async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<Event>>, Problem> {
+    let limit = wire::limit(asked.limit)?;
+    let filter = EventFilter {
+        agent: asked.agent,
+        kind: asked.kind,
+        tool: asked.tool,
+        of_tools: false,
+        entry: asked.entry,
+        decision: asked.decision,
+        outcome: asked.outcome,
+        since: moment("since", asked.since.as_deref())?,
+        until: moment("until", asked.until.as_deref())?,
+        request_id: asked.request_id,
+    };
+    let rows = who.admin.events(&filter, after(asked.cursor.as_deref())?, 0, limit + 1).await?;
+    Ok(Json(page(rows, limit, |row| (row.at, row.id.clone()), Event::from)))
+}
+
+fn moment(field: &str, text: Option<&str>) -> Result<Option<Millis>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        Problem::field(field, "is no time; write such as 2027-01-31T08:00:00Z, and a + as %2B")
+    })?;
+    Ok(Some(i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(outcome: &str, decision: Option<&str>, status: Option<i64>) -> EventRow {
+        EventRow {
+            outcome: Some(outcome.to_owned()),
+            decision: decision.map(str::to_owned),
+            status,
+            body: "{\"arguments\":{\"entryId\":\"x\"},\"reason\":\"said so\"}".to_owned(),
+            ..EventRow::default()
+        }
+    }
+
+    #[test]
+    fn a_call_is_allowed_denied_or_an_error_as_the_psa_tells_them() {
+        for (outcome, decision, status, told) in [
+            ("ok", Some("allow"), Some(200), "allow"),
+            ("denied", Some("deny"), None, "deny"),
+            ("refused", Some("refuse"), None, "deny"),
+            ("tool_error", Some("refuse"), None, "error"),
+            ("tool_error", Some("allow"), Some(403), "deny"),
+            ("tool_error", Some("allow"), Some(404), "error"),
+            ("timeout", Some("allow"), None, "error"),
+        ] {
+            let shown = audited(row(outcome, decision, status));
+            assert_eq!((shown.decision, shown.ok), (told, outcome == "ok"), "{outcome} {status:?}");
+            assert_eq!(shown.arguments, serde_json::json!({"entryId": "x"}));
+            assert_eq!(shown.result_summary.as_deref(), Some("said so"));
+        }
+    }
+
+    #[test]
+    fn a_time_is_rfc_3339_in_any_zone() {
+        let read = |text| moment("since", Some(text)).ok().flatten();
+        assert_eq!(read("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(read("1970-01-01T01:00:00.5+01:00"), Some(500));
+        for wrong in ["", "yesterday", "2027-01-31", "2027-01-31T08:00:00"] {
+            assert!(read(wrong).is_none() && moment("since", Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+}
