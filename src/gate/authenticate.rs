@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 pub use super::bearer::Bearer;
 use super::roster::{Roster, Snapshot};
+use super::trail::Holder;
 use super::{Refusal, Visitor};
 use crate::clock::Clock;
 use crate::identity::confirmation::{ProofFault, Thumbprint};
@@ -115,21 +116,6 @@ pub struct Turned {
     pub fault: AuthFault,
     /// Whose token it truthfully is.
     pub holder: Option<Box<Holder>>,
-}
-
-/// Whom a token with a good signature was made out to.
-#[derive(Debug)]
-pub struct Holder {
-    /// `iss`.
-    pub issuer: String,
-    /// The issuer's subject claim, where it is fit to be one.
-    pub subject: Option<String>,
-    /// `jti`.
-    pub token_id: Option<String>,
-    /// The person it carries, by name.
-    pub person: Option<Arc<str>>,
-    /// The client that obtained it.
-    pub client_id: Option<Arc<str>>,
 }
 
 impl Turned {

@@ -5,7 +5,6 @@
 //! no SQL, no adapter.
 
 mod batch;
-mod bearer;
 mod call;
 mod catalogue;
 mod credential;
@@ -32,6 +31,8 @@ pub mod admin;
 mod admit;
 #[cfg(feature = "server")]
 mod authenticate;
+#[cfg(feature = "server")]
+mod bearer;
 #[cfg(feature = "server")]
 mod doorway;
 #[cfg(feature = "server")]

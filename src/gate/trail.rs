@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::authenticate::Holder;
 use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
@@ -24,6 +23,21 @@ const INTENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The intent is not known to be on record.
 pub(super) struct Unrecorded;
+
+/// Whom a token with a good signature was made out to.
+#[derive(Debug)]
+pub struct Holder {
+    /// `iss`.
+    pub issuer: String,
+    /// The issuer's subject claim, where it is fit to be one.
+    pub subject: Option<String>,
+    /// `jti`.
+    pub token_id: Option<String>,
+    /// The person it carries, by name.
+    pub person: Option<Arc<str>>,
+    /// The client that obtained it.
+    pub client_id: Option<Arc<str>>,
+}
 
 /// The open record of one request.
 pub(super) struct Trail {

@@ -105,8 +105,8 @@ impl Claims {
         self.principal
     }
 
-    /// The person it carries by name: `preferred_username`, `upn`, `email` or `name`. For the record
-    /// only, as the next: who the caller is comes from [`Self::subject`].
+    /// The person it carries by name: `preferred_username`, `upn`, `email` or `name`, else `sub`. For the
+    /// record only, as the next: who the caller is comes from [`Self::subject`].
     pub fn person(&self) -> Option<&Arc<str>> {
         self.person.as_ref()
     }

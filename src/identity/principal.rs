@@ -107,9 +107,13 @@ fn by_subject<'a>(payload: &Map<String, Value>, text: &impl Fn(&str) -> Option<&
     }
 }
 
-/// The person's name, where the token carries one or might.
+/// The person's name, where the token carries one or might; of a person without any name, `sub`.
 pub(super) fn person(principal: Principal, payload: &Map<String, Value>) -> Option<String> {
-    if principal == Principal::Application { None } else { named(payload, &PERSON) }
+    match principal {
+        Principal::Person => named(payload, &PERSON).or_else(|| named(payload, &["sub"])),
+        Principal::Application => None,
+        Principal::Unclear => named(payload, &PERSON),
+    }
 }
 
 /// The name of the client that obtained the token.
@@ -181,6 +185,10 @@ mod tests {
         let claims = json!({"preferred_username": ["a"], "upn": " ", "email": "é".repeat(300), "azp": 7});
         let claims = claims.as_object().unwrap();
         assert_eq!(person(Principal::Person, claims), Some("é".repeat(255)));
+        let nameless = json!({"sub": "u1"});
+        let nameless = nameless.as_object().unwrap();
+        assert_eq!(person(Principal::Person, nameless).as_deref(), Some("u1"));
+        assert_eq!(person(Principal::Unclear, nameless), None);
         assert_eq!(client(claims), None);
     }
 }
