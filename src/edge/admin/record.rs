@@ -118,7 +118,7 @@ struct AuditQuery {
 const PAGE_SIZE: u32 = 25;
 
 /// The calls of one agent, the newest first.
-#[utoipa::path(get, path = "/audit", tag = "contract", operation_id = "listAudit", params(AuditQuery), responses((status = 200, body = AuditPage), ContractErrors))]
+#[utoipa::path(get, path = "/audit", tag = "contract", operation_id = "listAudit", params(AuditQuery), responses((status = 200, description = "What was asked for, as it is now.", body = AuditPage), ContractErrors))]
 async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPage>, Problem> {
     let agent = said(asked.agent_id);
     let agent = agent.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "\"agentId\" is required."))?;
@@ -198,7 +198,7 @@ struct EventQuery {
 }
 
 /// Everything on record in this tenant, the newest first.
-#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, body = Page<Event>), Problems))]
+#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Event>), Problems))]
 async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<Event>>, Problem> {
     let limit = wire::limit(asked.limit)?;
     let filter = EventFilter {
