@@ -62,6 +62,7 @@ npm_packages() {
     ln -sfn "$fetched/node_modules" "$1/node_modules"
 }
 npm_packages "$clients/inspector" inspector
+npm_packages "$clients/better_auth" better-auth
 npm_packages "$clients" npm
 packages_at=$fetched
 

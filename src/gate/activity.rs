@@ -234,8 +234,7 @@ mod tests {
         }
         drop(activities);
         following.await.unwrap();
-        let noted = psa.noted.lock().clone();
-        noted
+        std::mem::take(&mut *psa.noted.lock())
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 //! no SQL, no adapter.
 
 mod batch;
+mod bearer;
 mod call;
 mod catalogue;
 mod credential;

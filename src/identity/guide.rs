@@ -276,8 +276,7 @@ mod tests {
 
     #[test]
     fn what_a_guide_says_of_a_claim_is_so_in_the_providers_tokens() {
-        let fixtures: Vec<Value> =
-            serde_json::from_str(include_str!("../../tests/it/support/tokens.json")).unwrap();
+        let fixtures: Vec<Value> = serde_json::from_str(include_str!("testing/tokens.json")).unwrap();
         for guide in &GUIDES {
             let start = guide.title.trim_start_matches("Microsoft ").trim_end_matches(" ID");
             for way in &guide.ways {

@@ -134,8 +134,7 @@ mod tests {
 
     #[test]
     fn the_token_of_every_provider_is_known_for_a_persons_or_an_applications() {
-        let fixtures: Vec<Value> =
-            serde_json::from_str(include_str!("../../tests/it/support/tokens.json")).unwrap();
+        let fixtures: Vec<Value> = serde_json::from_str(include_str!("testing/tokens.json")).unwrap();
         for fixture in fixtures {
             let claims = fixture["claims"].as_object().unwrap();
             let principal = Principal::of(claims);

@@ -1,4 +1,4 @@
-//! Changes of one agent that is there: what is said of it, its switch, its PSA user, its end.
+//! Changes of one agent that is there: what is said of it, its switch, its keys, its PSA user, its end.
 
 use sqlx::Row;
 

@@ -21,17 +21,18 @@ pub async fn people_contract(world: impl World, roles: [&str; 2], person: &str) 
     let directory = world.door().directory.unwrap();
     let [first, second] = roles.map(ToOwned::to_owned);
     let agent = world.agent(1);
-    let user = directory.provision(&agent.agent_id, "Triage bot", &[first.clone()]).await.unwrap();
+    let user =
+        directory.provision(&agent.agent_id, "Triage bot", std::slice::from_ref(&first)).await.unwrap();
 
     let shown = directory.user(&user).await.unwrap().unwrap();
     assert!(shown.internal && shown.active && shown.ours, "{shown:?}");
     assert!(shown.username.starts_with("mcp-agent-") && shown.email.unwrap().contains(&agent.agent_id));
-    assert_eq!(names_of(directory.as_ref(), &user).await, [first.clone()]);
+    assert_eq!(names_of(directory.as_ref(), &user).await, std::slice::from_ref(&first));
 
     let there = directory.roles().await.unwrap();
     let id = &there.iter().find(|role| role.name == second).unwrap().role_id;
-    directory.set_roles(&user, &[id.clone()]).await.unwrap();
-    assert_eq!(names_of(directory.as_ref(), &user).await, [second.clone()]);
+    directory.set_roles(&user, std::slice::from_ref(id)).await.unwrap();
+    assert_eq!(names_of(directory.as_ref(), &user).await, std::slice::from_ref(&second));
     let refused = directory.set_roles(&user, &[first.clone(), "Emperor".to_owned()]).await.unwrap_err();
     assert!(matches!(&refused, KeyError::Refused(why) if why.contains("Emperor")), "{refused:?}");
     assert_eq!(names_of(directory.as_ref(), &user).await, [second]);

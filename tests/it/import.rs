@@ -7,7 +7,8 @@ use serde_json::Value;
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{Actor, Admin, EventFilter};
+use sidegate::gate::admin::{Actor, Admin, AgentSpec, EventFilter};
+use sidegate::identity::trust::TrustedIssuer;
 use tempfile::TempDir;
 
 use crate::directory::{TRIAGE, TRIAGE_USER, seed_own_server};
@@ -121,4 +122,28 @@ async fn an_edition_without_an_mcp_server_has_nothing_to_take_over() {
     let ended = import(&configured(&place, &alga), &[]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("no MCP server of its own"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_agent_whose_identity_an_administrator_had_switched_off_here_is_left_and_the_rest_is_taken() {
+    let mut alga = Alga::new(Edition::Commercial).await;
+    seed_own_server(&mut alga).await;
+    let place = tempfile::tempdir().unwrap();
+    let file = configured(&place, &alga);
+    let admin = admin(&file).await;
+    let spec = |name: &str| AgentSpec {
+        name: name.to_owned(),
+        issuer: "https://idp.example".to_owned(),
+        subject: "app-1".to_owned(),
+        ..AgentSpec::default()
+    };
+    let issuer = TrustedIssuer { issuer: "https://idp.example".to_owned(), ..TrustedIssuer::default() };
+    admin.apply_config(std::slice::from_ref(&issuer), &[spec("Before")]).await.unwrap();
+    admin.disable_agent(&Actor::command_line(), "Before").await.unwrap();
+    // The configuration file names it no longer; that it was switched off is not forgotten.
+    admin.apply_config(&[issuer], &[]).await.unwrap();
+    let import = admin.import(&Actor::command_line(), false).await.unwrap();
+    let triage = &import.agents[0];
+    assert!(!triage.taken && triage.why.as_ref().unwrap().contains("Before"), "{triage:?}");
+    assert!(admin.store.agents(&admin.tenant).await.unwrap().is_empty());
 }

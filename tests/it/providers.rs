@@ -12,7 +12,7 @@ use crate::support::world::World;
 const HOSTED: &str = "https://login.microsoftonline.com/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/v2.0";
 
 fn fixtures() -> Vec<Value> {
-    serde_json::from_str(include_str!("support/tokens.json")).unwrap()
+    serde_json::from_str(include_str!("../../src/identity/testing/tokens.json")).unwrap()
 }
 
 fn text<'a>(fixture: &'a Value, pointer: &str) -> &'a str {

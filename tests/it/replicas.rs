@@ -1,6 +1,5 @@
 //! Several Sidegates in front of one PSA with one PostgreSQL: what one is told holds at the other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -180,33 +179,26 @@ async fn ten_thousand_calls_at_two_processes_while_agents_are_switched_and_keys_
     }
     tokio::time::sleep(AT_MOST).await;
 
-    let (world, tokens) = (Arc::new(world), Arc::new(tokens));
-    let made = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::new(Mutex::new(Vec::with_capacity(CALLS)));
-    let urls = Arc::new([one.url.clone(), two.url.clone()]);
-    let callers = (0..6).map(|_| {
-        let (world, tokens, made, seen, urls) =
-            (world.clone(), tokens.clone(), made.clone(), seen.clone(), urls.clone());
-        async move {
-            let arguments = json!({"entryId": "get-_api_v1_boards"});
-            loop {
-                let number = made.fetch_add(1, Ordering::Relaxed);
-                if number >= CALLS {
-                    return;
-                }
-                let agent = (number / 2) % AGENTS;
-                let asked = Instant::now();
-                let answer = call(&world, &urls[number % 2], &tokens[agent], &arguments).await;
-                let status = match answer.body["result"]["isError"].as_bool() {
-                    Some(true) => panic!("{answer:?}"),
-                    _ => answer.status,
-                };
-                seen.lock().push(Seen { agent, asked, answered: Instant::now(), status });
+    let made = AtomicUsize::new(0);
+    let seen = Mutex::new(Vec::with_capacity(CALLS));
+    let urls = [&one.url, &two.url];
+    let (world, tokens, made, noted) = (&world, &tokens, &made, &seen);
+    let callers = (0..6).map(|_| async move {
+        let arguments = json!({"entryId": "get-_api_v1_boards"});
+        loop {
+            let number = made.fetch_add(1, Ordering::Relaxed);
+            if number >= CALLS {
+                return;
             }
+            let agent = (number / 2) % AGENTS;
+            let asked = Instant::now();
+            let answer = call(world, urls[number % 2], &tokens[agent], &arguments).await;
+            assert_ne!(answer.body["result"]["isError"], true, "{answer:?}");
+            noted.lock().push(Seen { agent, asked, answered: Instant::now(), status: answer.status });
         }
     });
     let calling = futures_util::future::join_all(callers);
-    let (_, off) = tokio::join!(calling, meddle(&admin, [&users[0], &users[1]], &made));
+    let (_, off) = tokio::join!(calling, meddle(&admin, [&users[0], &users[1]], made));
 
     let seen = std::mem::take(&mut *seen.lock());
     assert_eq!(seen.len(), CALLS);

@@ -133,13 +133,12 @@ async fn the_same_identity_may_be_bound_in_two_tenants_and_the_resource_tells_th
     })
     .await;
     assert_eq!(houses.call(&acme, &houses.acme.token("robot", &acme, json!({}))).await.status, 200);
-    let records = world.records_when(|records| records.len() >= 3).await;
-    let tenants: std::collections::BTreeSet<_> = records
-        .iter()
-        .filter(|record| record["tool"] == "call_api_endpoint" && record["outcome"] == "ok")
-        .map(|record| record["tenant"].as_str().unwrap_or_default().to_owned())
-        .collect();
-    assert_eq!(tenants.into_iter().collect::<Vec<_>>(), ["acme", "demo"]);
+    for tenant in ["acme", "demo"] {
+        let called = |record: &Value| record["tenant"] == tenant && record["tool"] == "call_api_endpoint";
+        world
+            .records_when(|records| records.iter().any(|record| called(record) && record["outcome"] == "ok"))
+            .await;
+    }
 }
 
 #[tokio::test]

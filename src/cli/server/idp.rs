@@ -15,7 +15,7 @@ use crate::store::IssuerRow;
 #[derive(Debug, Subcommand)]
 pub enum IdpCommand {
     /// Trust an issuer, after fetching its metadata and keys once.
-    Add(AddArguments),
+    Add(Box<AddArguments>),
     /// Show all trusted issuers.
     List,
     /// Change what is said of an issuer; what is not named stays as it is.
@@ -162,7 +162,7 @@ impl AddArguments {
 
 pub async fn run(at: Place<'_>, command: IdpCommand) -> Done {
     match command {
-        IdpCommand::Add(arguments) => add(at, arguments).await,
+        IdpCommand::Add(arguments) => add(at, *arguments).await,
         IdpCommand::List => list(at).await,
         IdpCommand::Set(arguments) => set(at, *arguments).await,
         IdpCommand::Remove(arguments) => remove(at, &arguments.issuer).await,

@@ -10,7 +10,7 @@ use super::{Actor, Admin, AdminError, AgentSpec, providers, said};
 use crate::identity::preset::{self, Hosted, Preset, ProviderSpec};
 use crate::identity::trust::TrustedIssuer;
 use crate::psa::{Takeover, TakeoverAgent, TakeoverProvider};
-use crate::store::{AgentRow, IssuerRow, ManagedBy, NewAgent};
+use crate::store::{AgentRow, IssuerRow, ManagedBy, NewAgent, StoreError};
 
 /// What was taken over, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -67,14 +67,22 @@ impl Admin {
             let message = "this PSA has no MCP server of its own (the tables agents, agent_idp_providers and agent_roles are not there): nothing to take over";
             AdminError::NotFound(message.to_owned())
         })?;
+        let mut agents = self.store.all_agents(&self.tenant).await?;
+        for agent in &found.agents {
+            // Only asked for by its id is a deleted one shown.
+            let known = self.store.agent(&self.tenant, &agent.id).await?;
+            agents.extend(known.filter(|row| row.id == agent.id && row.deleted_at.is_some()));
+        }
         let here = Here {
             issuers: self.store.issuers(&self.tenant).await?,
-            agents: self.store.all_agents(&self.tenant).await?,
+            agents,
             configured: &self.configured_issuers,
             hosted: &self.hosted,
             judge: &|trusted| self.idp.judge(trusted).map_err(|error| error.to_string()),
         };
-        let Sorted { issuers, agents, mut told } = sort(found, &here);
+        let mut sorted = sort(found, &here);
+        self.leave_conflicts(&mut sorted).await?;
+        let Sorted { issuers, agents, mut told } = sorted;
         told.dry_run = dry_run;
         if dry_run || (issuers.is_empty() && agents.is_empty()) {
             return Ok(told);
@@ -88,6 +96,21 @@ impl Admin {
             self.recorded(actor, "agent.import", None, Some(row)).await?;
         }
         Ok(told)
+    }
+
+    /// Leaves out the agents that the store would not add for reasons of its own.
+    async fn leave_conflicts(&self, sorted: &mut Sorted) -> Result<(), AdminError> {
+        for (id, new) in std::mem::take(&mut sorted.agents) {
+            match self.store.may_add(&self.tenant, &new).await {
+                Ok(()) => sorted.agents.push((id, new)),
+                Err(StoreError::Conflict(why)) => {
+                    let told = sorted.told.agents.iter_mut().filter(|judged| judged.id == id);
+                    told.for_each(|judged| (judged.taken, judged.why) = (false, Some(why.clone())));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -84,6 +84,7 @@ impl Admin {
     ) -> Result<(IssuerRow, Option<Discovered>), AdminError> {
         let trusted = spec.trusted().map_err(AdminError::Invalid)?;
         self.judge(&trusted)?;
+        self.of_its_own(&trusted).await?;
         let before = self.store.issuer(&self.tenant, &trusted.issuer).await?;
         let discovered = self.probe(&trusted, probe).await?;
         let after = self.store.put_issuer(&self.tenant, &row(&trusted, spec, ManagedBy::Admin)).await?;
@@ -105,6 +106,7 @@ impl Admin {
         spec.entra_tenant_id.clone_from(&before.entra_tenant);
         let trusted = spec.trusted().map_err(AdminError::Invalid)?;
         self.judge(&trusted)?;
+        self.of_its_own(&trusted).await?;
         self.probe(&trusted, trusted.jwks_uri != before.jwks_uri).await?;
         let mut row = row(&trusted, &spec, ManagedBy::Admin);
         row.active = change.active.unwrap_or(before.active);
@@ -145,6 +147,20 @@ impl Admin {
             issuer: Some(GOOGLE),
         });
         microsoft.into_iter().chain(google).collect()
+    }
+
+    /// Whether no other provider has one of its `iss`: an alias means one issuer, as a name does.
+    async fn of_its_own(&self, new: &TrustedIssuer) -> Result<(), AdminError> {
+        let rows = self.store.issuers(&self.tenant).await?;
+        let others = rows.iter().filter(|row| row.issuer != new.issuer).map(trusted);
+        let shared =
+            others.filter_map(|other| Some((new.shared_identifier(&other)?.to_owned(), other.issuer)));
+        match shared.into_iter().next() {
+            None => Ok(()),
+            Some((shared, other)) => Err(AdminError::Conflict(format!(
+                "issuer {shared} is an `iss` of {other} already; change or remove that one first"
+            ))),
+        }
     }
 
     /// Whether the issuer may be stored at all, as far as can be said without asking anybody.

@@ -1,6 +1,10 @@
 //! What presets make of little, what they refuse, and what a hosted installation trusts.
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::identity::testing::{NOW, Signer};
+use crate::identity::token;
 
 const DIRECTORY: &str = "8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab";
 const V2: &str = "https://login.microsoftonline.com/8f1c2d3e-4a5b-4c6d-8e7f-0123456789ab/v2.0";
@@ -155,6 +159,35 @@ fn a_hosted_application_trusts_tokens_made_out_to_itself_alone() {
         assert!(!issuer.rules("https://gate/api/mcp").audiences.contains(&"https://gate/api/mcp".to_owned()));
     }
     assert_eq!(trusted[0].rules("https://gate/api/mcp").audiences, ["google-client"]);
+}
+
+#[test]
+fn a_persons_id_token_for_the_hosted_application_lets_its_agent_in_and_one_for_another_does_not() {
+    let fixtures: Vec<Value> = serde_json::from_str(include_str!("../testing/tokens.json")).unwrap();
+    let signer = Signer::new("k");
+    for (start, google, microsoft) in [
+        ("Google, a person", Some("1234-abc.apps.googleusercontent.com"), None),
+        ("Entra's ID token", None, Some("77c0ffee-0000-4000-8000-00000000000b")),
+    ] {
+        let found = fixtures.iter().find(|fixture| fixture["name"].as_str().unwrap().starts_with(start));
+        let mut claims = found.unwrap()["claims"].clone();
+        claims["exp"] = (NOW + 300).into();
+        let bound = claims["iss"].as_str().unwrap().to_owned();
+        let read = |client: Option<&str>, claims: &Value| {
+            let applications = applications(google.and(client), microsoft.and(client));
+            let trusted = hosted(&applications, [bound.as_str()]).remove(0);
+            let token = signer.token(&json!({"alg": "EdDSA", "kid": "k"}), claims);
+            let rules = trusted.rules("https://gate.example/api/mcp");
+            token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), &rules, NOW)
+                .map(|claims| claims.subject().to_owned())
+                .map_err(|fault| fault.label())
+        };
+        let client = google.or(microsoft);
+        assert_eq!(read(client, &claims).as_deref(), Ok(claims["sub"].as_str().unwrap()), "{start}");
+        assert_eq!(read(Some("another"), &claims), Err("audience"), "{start}");
+        claims["aud"] = "https://gate.example/api/mcp".into();
+        assert_eq!(read(client, &claims), Err("audience"), "{start}: the id is the only audience");
+    }
 }
 
 #[test]

@@ -269,13 +269,17 @@ async fn whoever_follows_a_version_reads_what_changed_since_and_no_more(place: P
     store.set_psa_user(&one.id, "u1").await.unwrap();
     let (version, rows) = store.agents_since(TENANT, 3).await.unwrap();
     assert_eq!((rows[0].psa_user.as_deref(), rows[0].provisioned), (Some("u1"), true));
+    place.clock.advance(5);
+    assert_eq!(store.void_keys(TENANT, "one").await.unwrap().keys_void_before, Some(1_005));
+    let version = version + 1;
     let deleted = store.delete_agent(TENANT, "one").await.unwrap();
-    assert_eq!(store.agents_since(TENANT, version).await.unwrap(), (5, vec![deleted]));
+    assert_eq!(deleted.keys_void_before, Some(1_005));
+    assert_eq!(store.agents_since(TENANT, version).await.unwrap(), (6, vec![deleted]));
     let kept = store.apply_config(TENANT, &[], &[agent("three", "c")]).await.unwrap();
-    assert_eq!(store.agents_since(TENANT, 5).await.unwrap(), (6, kept));
+    assert_eq!(store.agents_since(TENANT, 6).await.unwrap(), (7, kept));
     store.apply_config(TENANT, &[], &[]).await.unwrap();
-    let (version, rows) = store.agents_since(TENANT, 6).await.unwrap();
-    assert_eq!((version, rows.len(), rows[0].is_on()), (7, 1, false), "what the file dropped is told too");
+    let (version, rows) = store.agents_since(TENANT, 7).await.unwrap();
+    assert_eq!((version, rows.len(), rows[0].is_on()), (8, 1, false), "what the file dropped is told too");
 }
 
 async fn a_start_that_says_nothing_new_changes_nothing(place: Place) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -9,8 +10,11 @@ use serde_json::{Value, json};
 use super::conversation::request;
 use super::http::{Answer, message, modern};
 use super::process::Process;
-use super::wait::until;
+use super::wait::until_within;
 use super::world::World;
+
+/// How long one may take to serve, where many tests run.
+const START: Duration = Duration::from_secs(60);
 
 /// What clients call all replicas.
 pub const PUBLIC: &str = "http://gate.test";
@@ -23,7 +27,7 @@ pub fn named(world_lines: &str) -> String {
 pub struct Replica {
     /// Where it listens.
     pub url: String,
-    pub process: Process,
+    _process: Process,
     _folder: tempfile::TempDir,
 }
 
@@ -34,15 +38,21 @@ impl Replica {
         let file = folder.path().join("sidegate.toml");
         std::fs::write(&file, world.beside(folder.path())).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        let process = Process::start(command.arg("serve").arg("--config").arg(&file));
-        let address = until(|| {
+        let process = Process::start(
+            command.env("SIDEGATE__LOG__FORMAT", "json").arg("serve").arg("--config").arg(&file),
+        );
+        let address = until_within(START, || {
             let errors = process.errors();
-            let line = errors.lines().find(|line| line.contains("serving MCP")).map(str::to_owned);
-            let address = line.and_then(|line| Some(line.split("address=").nth(1)?.trim().to_owned()));
-            async { address }
+            async move {
+                let line = errors.lines().find(|line| line.contains("serving MCP"))?;
+                let line: Value = serde_json::from_str(line).ok()?;
+                let found = line.to_string();
+                let (_, rest) = found.split_once("127.0.0.1:")?;
+                Some(format!("127.0.0.1:{}", rest.split('"').next()?))
+            }
         })
         .await;
-        Self { url: format!("http://{address}/api/mcp"), process, _folder: folder }
+        Self { url: format!("http://{address}/api/mcp"), _process: process, _folder: folder }
     }
 }
 

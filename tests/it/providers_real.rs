@@ -1,9 +1,13 @@
-//! A second real identity provider, Canaille: a person signs in on its pages and calls; what it gives programs that come
-//! on their own account is no JWT and is refused.
+//! Two more real identity providers: Canaille, where a person signs in on its pages and calls, and whose tokens for
+//! programs are no JWT and refused; Better Auth, whose machines get JWT access tokens by client credentials.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sidegate::identity::kind::AgentKind;
 use sidegate::identity::preset::{Preset, ProviderSpec};
+use url::form_urlencoded::Serializer;
 
 use crate::support::clients;
 use crate::support::directory::Directory;
@@ -74,4 +78,41 @@ async fn a_token_of_canaille_for_another_resource_is_refused() {
     let (person, _) = canaille.tokens().await;
     let refused = directory.answered(&person, 401).await;
     assert!(refused.body.to_string().contains("`aud`"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_machine_of_better_auth_is_an_unattended_agent_and_no_interactive_one() {
+    let directory = Directory::start().await;
+    let config = json!({"resource": directory.world.mcp_url});
+    let mut process = Process::start(clients::command("better_auth/serve.mjs").arg(config.to_string()));
+    let line = process.first_line().await;
+    let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not ready: {line}"));
+    let told = |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("{ready}"));
+
+    let issuer = Some(told("issuer").to_owned());
+    let spec = ProviderSpec { kind: Preset::Custom, issuer, ..ProviderSpec::default() };
+    let (row, found) = directory.admin.add_provider(&directory.actor, &spec, true).await.unwrap();
+    assert_eq!(found.unwrap().algorithms, ["EdDSA"]);
+    let client = told("client_id");
+    directory.bind(&row.issuer, client, Some(AgentKind::Unattended)).await;
+    let form = Serializer::new(String::new())
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("resource", &directory.world.mcp_url)
+        .finish();
+    let basic = STANDARD.encode(format!("{client}:{}", told("client_secret")));
+    let request = http::Request::post(told("token_endpoint"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", format!("Basic {basic}"))
+        .body(Bytes::from(form))
+        .unwrap();
+    let answer = directory.world.send(request).await;
+    let token = answer.body["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer:?}"));
+    directory.answered(token, 200).await;
+    let wanted = |record: &&Value| record["subject"] == client && record["outcome"] == "ok";
+    let records = directory.world.records_when(|records| records.iter().any(|record| wanted(&record))).await;
+    let record = records.iter().find(wanted).unwrap();
+    assert_eq!((&record["oauth_client"], record.get("person")), (&json!(client), None), "{record:#}");
+    directory.bind(&row.issuer, client, Some(AgentKind::Interactive)).await;
+    let refused = directory.answered(token, 401).await;
+    assert!(refused.body.to_string().contains("an application's own"), "{refused:?}");
 }
