@@ -255,8 +255,8 @@ async fn add(who: Who, Body(new): Body<NewAgent>) -> Result<(StatusCode, Json<Da
 }
 
 /// Which agent is to be on or off.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct Switch {
     #[schema(required, value_type = String)]
     agent_id: Option<serde_json::Value>,

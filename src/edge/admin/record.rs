@@ -105,12 +105,13 @@ struct AuditQuery {
     #[param(required)]
     agent_id: Option<String>,
     /// Which page, from 1.
-    #[param(default = 1)]
+    #[param(value_type = Option<u32>, default = 1)]
     page: Option<String>,
     /// Rows of a page, 1 to 200.
-    #[param(default = 25)]
+    #[param(value_type = Option<u32>, default = 25)]
     page_size: Option<String>,
     /// The same as `pageSize`, as the first release of the PSA's MCP server calls it.
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
 }
 
