@@ -29,7 +29,7 @@ pub fn new() -> OpenApiRouter<Arc<Web>> {
 }
 
 /// One agent, by its id or its name.
-#[utoipa::path(get, path = "/agents/{id}", tag = "agents", operation_id = "getAgent", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<Agent>), Problems))]
+#[utoipa::path(get, path = "/agents/{id}", tag = "agents", operation_id = "getAgent", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Agent>), Problems))]
 async fn show(who: Who, Path(id): Path<String>) -> Result<Json<Data<Agent>>, Problem> {
     let row = who.admin.agent(&id).await?;
     Ok(Json(Data { data: shown(&who, row) }))
@@ -68,7 +68,7 @@ struct AgentPatch {
 }
 
 /// Changes an agent. What it may do changes with its next call.
-#[utoipa::path(patch, path = "/agents/{id}", tag = "agents", operation_id = "changeAgent", params(("id" = String, Path, description = "Its id or its name.")), request_body = AgentPatch, responses((status = 200, body = Data<Agent>), Problems))]
+#[utoipa::path(patch, path = "/agents/{id}", tag = "agents", operation_id = "changeAgent", params(("id" = String, Path, description = "Its id or its name.")), request_body = AgentPatch, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Agent>), Problems))]
 async fn change(
     who: Who,
     Path(id): Path<String>,
@@ -129,7 +129,7 @@ impl From<PsaUserLeft> for UserLeft {
 }
 
 /// Deletes an agent and says what became of its PSA user. What it did stays on record.
-#[utoipa::path(delete, path = "/agents/{id}", tag = "agents", operation_id = "deleteAgent", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<Deleted>), Problems))]
+#[utoipa::path(delete, path = "/agents/{id}", tag = "agents", operation_id = "deleteAgent", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Deleted>), Problems))]
 async fn remove(who: Who, Path(id): Path<String>) -> Result<Json<Data<Deleted>>, Problem> {
     let deleted = who.admin.delete_agent(&who.actor, &id).await?;
     let data = Deleted { agent: shown(&who, deleted.row), psa_user: deleted.psa_user.into() };
@@ -145,7 +145,7 @@ struct AgentRole {
 }
 
 /// The roles of an agent's PSA user, as the PSA has them now.
-#[utoipa::path(get, path = "/agents/{id}/roles", tag = "agents", operation_id = "getAgentRoles", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<Vec<AgentRole>>), Problems))]
+#[utoipa::path(get, path = "/agents/{id}/roles", tag = "agents", operation_id = "getAgentRoles", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<AgentRole>>), Problems))]
 async fn roles(who: Who, Path(id): Path<String>) -> Result<Json<Data<Vec<AgentRole>>>, Problem> {
     let all = who.admin.agent_roles(&id).await?.into_iter();
     let all = all.map(|role| AgentRole {
@@ -165,7 +165,7 @@ struct RoleSet {
 }
 
 /// Gives an agent's PSA user exactly these roles. An agent without a user gets one.
-#[utoipa::path(put, path = "/agents/{id}/roles", tag = "agents", operation_id = "setAgentRoles", params(("id" = String, Path, description = "Its id or its name.")), request_body = RoleSet, responses((status = 200, body = Data<Agent>), Problems))]
+#[utoipa::path(put, path = "/agents/{id}/roles", tag = "agents", operation_id = "setAgentRoles", params(("id" = String, Path, description = "Its id or its name.")), request_body = RoleSet, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Agent>), Problems))]
 async fn set_roles(
     who: Who,
     Path(id): Path<String>,
@@ -176,7 +176,7 @@ async fn set_roles(
 }
 
 /// Has every process make a new PSA key for the agent and revoke its old one; no call fails meanwhile.
-#[utoipa::path(post, path = "/agents/{id}/keys", tag = "agents", operation_id = "rotateKeys", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<Agent>), Problems))]
+#[utoipa::path(post, path = "/agents/{id}/keys", tag = "agents", operation_id = "rotateKeys", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Agent>), Problems))]
 async fn rotate(who: Who, Path(id): Path<String>) -> Result<Json<Data<Agent>>, Problem> {
     let row = who.admin.rotate_keys(&who.actor, &id).await?;
     Ok(Json(Data { data: shown(&who, row) }))
@@ -189,7 +189,7 @@ struct Revoked {
 }
 
 /// Ends all PSA keys of the agent now, for one that may have been seen; its next call has a new one.
-#[utoipa::path(delete, path = "/agents/{id}/keys", tag = "agents", operation_id = "revokeKeys", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<Revoked>), Problems))]
+#[utoipa::path(delete, path = "/agents/{id}/keys", tag = "agents", operation_id = "revokeKeys", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Revoked>), Problems))]
 async fn revoke(who: Who, Path(id): Path<String>) -> Result<Json<Data<Revoked>>, Problem> {
     let revoked = who.admin.revoke_keys(&who.actor, &id).await?;
     Ok(Json(Data { data: Revoked { revoked } }))

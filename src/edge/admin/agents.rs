@@ -170,7 +170,7 @@ struct ListQuery {
 }
 
 /// Agents, the newest first.
-#[utoipa::path(get, path = "/agents", tag = "contract", operation_id = "listAgents", params(ListQuery), responses((status = 200, body = Page<Agent>), ContractErrors))]
+#[utoipa::path(get, path = "/agents", tag = "contract", operation_id = "listAgents", params(ListQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Agent>), ContractErrors))]
 async fn list(who: Who, Asked(asked): Asked<ListQuery>) -> Result<Json<Page<Agent>>, Problem> {
     let whole = asked.limit.is_none() && asked.cursor.is_none();
     let limit = if whole { MOST } else { wire::limit(asked.limit)? };
@@ -227,7 +227,7 @@ struct NewAgent {
 }
 
 /// Adds an agent, with its PSA user where roles are given.
-#[utoipa::path(post, path = "/agents", tag = "contract", operation_id = "addAgent", request_body = NewAgent, responses((status = 201, body = Data<Agent>), ContractErrors))]
+#[utoipa::path(post, path = "/agents", tag = "contract", operation_id = "addAgent", request_body = NewAgent, responses((status = 201, description = "What was made, as it is now.", body = Data<Agent>), ContractErrors))]
 async fn add(who: Who, Body(new): Body<NewAgent>) -> Result<(StatusCode, Json<Data<Agent>>), Problem> {
     let missing = |field: &str| Problem::new(StatusCode::BAD_REQUEST, format!("\"{field}\" is required"));
     let name = said(new.name).ok_or_else(|| missing("name"))?;
@@ -255,8 +255,8 @@ async fn add(who: Who, Body(new): Body<NewAgent>) -> Result<(StatusCode, Json<Da
 }
 
 /// Which agent is to be on or off.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct Switch {
     #[schema(required, value_type = String)]
     agent_id: Option<serde_json::Value>,
@@ -265,7 +265,7 @@ struct Switch {
 }
 
 /// Switches an agent off or on again, everywhere and at once.
-#[utoipa::path(patch, path = "/agents", tag = "contract", operation_id = "switchAgent", request_body = Switch, responses((status = 200, body = Done), ContractErrors))]
+#[utoipa::path(patch, path = "/agents", tag = "contract", operation_id = "switchAgent", request_body = Switch, responses((status = 200, description = "It is done.", body = Done), ContractErrors))]
 async fn switch(who: Who, Body(switch): Body<Switch>) -> Result<Json<Done>, Problem> {
     let id = switch.agent_id.as_ref().and_then(|id| id.as_str()).filter(|id| !id.is_empty());
     let active = switch.active.as_ref().and_then(serde_json::Value::as_bool);
@@ -291,7 +291,7 @@ struct RemoveQuery {
 }
 
 /// Deletes an agent; one that is not there is no error. What it did stays on record.
-#[utoipa::path(delete, path = "/agents", tag = "contract", operation_id = "removeAgent", params(RemoveQuery), responses((status = 200, body = Done), ContractErrors))]
+#[utoipa::path(delete, path = "/agents", tag = "contract", operation_id = "removeAgent", params(RemoveQuery), responses((status = 200, description = "It is done.", body = Done), ContractErrors))]
 async fn remove(who: Who, Asked(asked): Asked<RemoveQuery>) -> Result<Json<Done>, Problem> {
     let id = said(asked.agent_id);
     let id = id.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "\"agentId\" is required."))?;
@@ -310,7 +310,7 @@ struct Role {
 }
 
 /// The PSA roles that an agent can be given, by name.
-#[utoipa::path(get, path = "/roles", tag = "contract", operation_id = "listRoles", responses((status = 200, body = Data<Vec<Role>>), ContractErrors))]
+#[utoipa::path(get, path = "/roles", tag = "contract", operation_id = "listRoles", responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<Role>>), ContractErrors))]
 async fn roles(who: Who) -> Result<Json<Data<Vec<Role>>>, Problem> {
     let all = who.admin.roles().await?.into_iter();
     let shown =

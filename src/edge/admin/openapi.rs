@@ -60,7 +60,7 @@ impl Modify for Schemes {
 }
 
 /// The description of this interface.
-#[utoipa::path(get, path = "/openapi.json", tag = "meta", operation_id = "getDescription", responses((status = 200, body = serde_json::Value, description = "OpenAPI 3.1.")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "meta", operation_id = "getDescription", responses((status = 200, description = "What was asked for, as it is now.", body = serde_json::Value, description = "OpenAPI 3.1.")))]
 async fn describe(State(web): State<Arc<Web>>) -> impl IntoResponse {
     Json(web.document.clone())
 }

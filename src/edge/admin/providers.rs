@@ -157,7 +157,7 @@ struct ListQuery {
 }
 
 /// All identity providers, by issuer.
-#[utoipa::path(get, path = "/idp-providers", tag = "contract", operation_id = "listProviders", params(ListQuery), responses((status = 200, body = Data<Vec<Provider>>), ContractErrors))]
+#[utoipa::path(get, path = "/idp-providers", tag = "contract", operation_id = "listProviders", params(ListQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<Provider>>), ContractErrors))]
 async fn list(who: Who, Asked(asked): Asked<ListQuery>) -> Result<Json<Data<Vec<Provider>>>, Problem> {
     let rows = who.admin.issuers().await?;
     let wanted = rows.into_iter().filter(|row| asked.active.is_none_or(|active| active == row.active));
@@ -219,7 +219,7 @@ impl NewProvider {
 }
 
 /// Trusts an identity provider, or replaces what is known of it, after its metadata and keys were fetched once.
-#[utoipa::path(post, path = "/idp-providers", tag = "contract", operation_id = "addProvider", request_body = NewProvider, responses((status = 201, body = Data<Provider>), ContractErrors))]
+#[utoipa::path(post, path = "/idp-providers", tag = "contract", operation_id = "addProvider", request_body = NewProvider, responses((status = 201, description = "What was made, as it is now.", body = Data<Provider>), ContractErrors))]
 async fn add(who: Who, Body(new): Body<NewProvider>) -> Result<(StatusCode, Json<Data<Provider>>), Problem> {
     let spec = new.spec();
     if spec.kind == Preset::Microsoft && spec.entra_tenant_id.is_none() {
@@ -235,7 +235,7 @@ async fn add(who: Who, Body(new): Body<NewProvider>) -> Result<(StatusCode, Json
 }
 
 /// One identity provider, by its id.
-#[utoipa::path(get, path = "/idp-providers/{id}", tag = "providers", operation_id = "getProvider", params(("id" = String, Path, description = "Its id.")), responses((status = 200, body = Data<Provider>), Problems))]
+#[utoipa::path(get, path = "/idp-providers/{id}", tag = "providers", operation_id = "getProvider", params(("id" = String, Path, description = "Its id.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Provider>), Problems))]
 async fn show(who: Who, Path(id): Path<String>) -> Result<Json<Data<Provider>>, Problem> {
     let row = who.admin.issuer(&id).await?;
     Ok(Json(Data { data: shown(&who, row) }))
@@ -269,7 +269,7 @@ struct ProviderPatch {
 }
 
 /// Changes an identity provider.
-#[utoipa::path(patch, path = "/idp-providers/{id}", tag = "providers", operation_id = "changeProvider", params(("id" = String, Path, description = "Its id.")), request_body = ProviderPatch, responses((status = 200, body = Data<Provider>), Problems))]
+#[utoipa::path(patch, path = "/idp-providers/{id}", tag = "providers", operation_id = "changeProvider", params(("id" = String, Path, description = "Its id.")), request_body = ProviderPatch, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Provider>), Problems))]
 async fn change(
     who: Who,
     Path(id): Path<String>,
@@ -291,7 +291,7 @@ async fn change(
 }
 
 /// Trusts an identity provider no longer. Its agents stay, and are refused until it is trusted again.
-#[utoipa::path(delete, path = "/idp-providers/{id}", tag = "providers", operation_id = "removeProvider", params(("id" = String, Path, description = "Its id.")), responses((status = 200, body = Done), Problems))]
+#[utoipa::path(delete, path = "/idp-providers/{id}", tag = "providers", operation_id = "removeProvider", params(("id" = String, Path, description = "Its id.")), responses((status = 200, description = "It is done.", body = Done), Problems))]
 async fn remove(who: Who, Path(id): Path<String>) -> Result<Json<Done>, Problem> {
     who.admin.remove_provider(&who.actor, &id).await?;
     Ok(Json(Done { ok: true }))
@@ -315,7 +315,7 @@ struct SuggestedDirectory {
 }
 
 /// Providers that the PSA has a connection with already.
-#[utoipa::path(get, path = "/idp-suggestions", tag = "contract", operation_id = "suggestProviders", responses((status = 200, body = Data<Suggested>), ContractErrors))]
+#[utoipa::path(get, path = "/idp-suggestions", tag = "contract", operation_id = "suggestProviders", responses((status = 200, description = "What was asked for, as it is now.", body = Data<Suggested>), ContractErrors))]
 async fn suggest(who: Who) -> Result<Json<Data<Suggested>>, Problem> {
     let found = who.admin.suggestions().await?;
     let microsoft = found.microsoft.map(|connection| SuggestedDirectory {
@@ -344,7 +344,7 @@ impl From<PlatformProvider> for Platform {
 }
 
 /// Providers that are trusted through the shared application, where one is configured.
-#[utoipa::path(get, path = "/platform-providers", tag = "contract", operation_id = "listPlatformProviders", responses((status = 200, body = Data<Vec<Platform>>), ContractErrors))]
+#[utoipa::path(get, path = "/platform-providers", tag = "contract", operation_id = "listPlatformProviders", responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<Platform>>), ContractErrors))]
 async fn platform(who: Who) -> Json<Data<Vec<Platform>>> {
     Json(Data { data: who.admin.platform_providers().into_iter().map(Platform::from).collect() })
 }

@@ -105,12 +105,13 @@ struct AuditQuery {
     #[param(required)]
     agent_id: Option<String>,
     /// Which page, from 1.
-    #[param(default = 1)]
+    #[param(value_type = Option<u32>, default = 1)]
     page: Option<String>,
     /// Rows of a page, 1 to 200.
-    #[param(default = 25)]
+    #[param(value_type = Option<u32>, default = 25)]
     page_size: Option<String>,
     /// The same as `pageSize`, as the first release of the PSA's MCP server calls it.
+    #[param(value_type = Option<u32>)]
     limit: Option<String>,
 }
 
@@ -118,7 +119,7 @@ struct AuditQuery {
 const PAGE_SIZE: u32 = 25;
 
 /// The calls of one agent, the newest first.
-#[utoipa::path(get, path = "/audit", tag = "contract", operation_id = "listAudit", params(AuditQuery), responses((status = 200, body = AuditPage), ContractErrors))]
+#[utoipa::path(get, path = "/audit", tag = "contract", operation_id = "listAudit", params(AuditQuery), responses((status = 200, description = "What was asked for, as it is now.", body = AuditPage), ContractErrors))]
 async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPage>, Problem> {
     let agent = said(asked.agent_id);
     let agent = agent.ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "\"agentId\" is required."))?;
@@ -198,7 +199,7 @@ struct EventQuery {
 }
 
 /// Everything on record in this tenant, the newest first.
-#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, body = Page<Event>), Problems))]
+#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Event>), Problems))]
 async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<Event>>, Problem> {
     let limit = wire::limit(asked.limit)?;
     let filter = EventFilter {

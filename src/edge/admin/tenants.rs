@@ -70,7 +70,7 @@ impl From<TenantRow> for Tenant {
 }
 
 /// All tenants, the main one first.
-#[utoipa::path(get, path = "/tenants", tag = "tenants", operation_id = "listTenants", responses((status = 200, body = Data<Vec<Tenant>>), Problems))]
+#[utoipa::path(get, path = "/tenants", tag = "tenants", operation_id = "listTenants", responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<Tenant>>), Problems))]
 async fn list(State(web): State<Arc<Web>>, _: Everywhere) -> Result<Json<Data<Vec<Tenant>>>, Problem> {
     let rows = web.admins.tenants().await?;
     Ok(Json(Data { data: rows.into_iter().map(Tenant::from).collect() }))
@@ -93,7 +93,7 @@ struct NewTenant {
 }
 
 /// Adds a tenant; running servers serve it within a second.
-#[utoipa::path(post, path = "/tenants", tag = "tenants", operation_id = "addTenant", request_body = NewTenant, responses((status = 201, body = Data<Tenant>), Problems))]
+#[utoipa::path(post, path = "/tenants", tag = "tenants", operation_id = "addTenant", request_body = NewTenant, responses((status = 201, description = "What was made, as it is now.", body = Data<Tenant>), Problems))]
 async fn add(
     State(web): State<Arc<Web>>,
     Everywhere(who): Everywhere,
@@ -112,7 +112,7 @@ async fn add(
 }
 
 /// One tenant, by its id or its slug.
-#[utoipa::path(get, path = "/tenants/{id}", tag = "tenants", operation_id = "getTenant", params(("id" = String, Path, description = "Its id or its slug.")), responses((status = 200, body = Data<Tenant>), Problems))]
+#[utoipa::path(get, path = "/tenants/{id}", tag = "tenants", operation_id = "getTenant", params(("id" = String, Path, description = "Its id or its slug.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Tenant>), Problems))]
 async fn show(
     State(web): State<Arc<Web>>,
     _: Everywhere,
@@ -148,7 +148,7 @@ struct TenantPatch {
 }
 
 /// Changes a tenant; running servers follow within a second.
-#[utoipa::path(patch, path = "/tenants/{id}", tag = "tenants", operation_id = "changeTenant", params(("id" = String, Path, description = "Its id or its slug.")), request_body = TenantPatch, responses((status = 200, body = Data<Tenant>), Problems))]
+#[utoipa::path(patch, path = "/tenants/{id}", tag = "tenants", operation_id = "changeTenant", params(("id" = String, Path, description = "Its id or its slug.")), request_body = TenantPatch, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Tenant>), Problems))]
 async fn change(
     State(web): State<Arc<Web>>,
     Everywhere(who): Everywhere,
@@ -197,7 +197,7 @@ impl From<AdminTokenRow> for AdminToken {
 }
 
 /// All administrators' tokens, the newest first.
-#[utoipa::path(get, path = "/admin-tokens", tag = "tenants", operation_id = "listAdminTokens", responses((status = 200, body = Data<Vec<AdminToken>>), Problems))]
+#[utoipa::path(get, path = "/admin-tokens", tag = "tenants", operation_id = "listAdminTokens", responses((status = 200, description = "What was asked for, as it is now.", body = Data<Vec<AdminToken>>), Problems))]
 async fn tokens(State(web): State<Arc<Web>>, _: Everywhere) -> Result<Json<Data<Vec<AdminToken>>>, Problem> {
     let rows = web.admins.admin_tokens().await?;
     Ok(Json(Data { data: rows.into_iter().map(AdminToken::from).collect() }))
@@ -226,7 +226,7 @@ struct CreatedToken {
 }
 
 /// Makes an administrator's token.
-#[utoipa::path(post, path = "/admin-tokens", tag = "tenants", operation_id = "createAdminToken", request_body = NewToken, responses((status = 201, body = Data<CreatedToken>), Problems))]
+#[utoipa::path(post, path = "/admin-tokens", tag = "tenants", operation_id = "createAdminToken", request_body = NewToken, responses((status = 201, description = "What was made, as it is now.", body = Data<CreatedToken>), Problems))]
 async fn create(
     State(web): State<Arc<Web>>,
     Everywhere(who): Everywhere,
@@ -239,7 +239,7 @@ async fn create(
 }
 
 /// Ends an administrator's token, by its id or its name, from the next request on.
-#[utoipa::path(delete, path = "/admin-tokens/{id}", tag = "tenants", operation_id = "revokeAdminToken", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, body = Data<AdminToken>), Problems))]
+#[utoipa::path(delete, path = "/admin-tokens/{id}", tag = "tenants", operation_id = "revokeAdminToken", params(("id" = String, Path, description = "Its id or its name.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<AdminToken>), Problems))]
 async fn revoke(
     State(web): State<Arc<Web>>,
     Everywhere(who): Everywhere,

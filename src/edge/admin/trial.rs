@@ -63,7 +63,7 @@ impl From<Step> for Tried {
 }
 
 /// Follows a token through the check that a call of the MCP endpoint would make.
-#[utoipa::path(post, path = "/tokens/explain", tag = "trials", operation_id = "explainToken", request_body = Trial, responses((status = 200, body = Data<Verdict>), Problems))]
+#[utoipa::path(post, path = "/tokens/explain", tag = "trials", operation_id = "explainToken", request_body = Trial, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Verdict>), Problems))]
 async fn explain(who: Who, Body(trial): Body<Trial>) -> Result<Json<Data<Verdict>>, Problem> {
     let resource = match said(trial.resource) {
         Some(url) => resource(&url)?,
@@ -114,7 +114,7 @@ struct Report {
 }
 
 /// What a token of this issuer and subject would mean, and whether an agent could be bound to them.
-#[utoipa::path(post, path = "/bindings/dry-run", tag = "trials", operation_id = "tryBinding", request_body = Binding, responses((status = 200, body = Data<Report>), Problems))]
+#[utoipa::path(post, path = "/bindings/dry-run", tag = "trials", operation_id = "tryBinding", request_body = Binding, responses((status = 200, description = "What was asked for, as it is now.", body = Data<Report>), Problems))]
 async fn dry_run(who: Who, Body(binding): Body<Binding>) -> Result<Json<Data<Report>>, Problem> {
     let told = who.admin.dry_run(&binding.idp_issuer, &binding.idp_subject).await?;
     let (agent_id, agent_name) = told.agent.unzip();
@@ -160,7 +160,7 @@ struct GuideWay {
 }
 
 /// What to create at `entra`, `google`, `keycloak`, `auth0` or `okta`, and which claim names the agent.
-#[utoipa::path(get, path = "/idp-guides/{kind}", tag = "trials", operation_id = "getGuide", params(("kind" = String, Path, description = "entra, google, keycloak, auth0 or okta.")), responses((status = 200, body = Data<Guide>), Problems))]
+#[utoipa::path(get, path = "/idp-guides/{kind}", tag = "trials", operation_id = "getGuide", params(("kind" = String, Path, description = "entra, google, keycloak, auth0 or okta.")), responses((status = 200, description = "What was asked for, as it is now.", body = Data<Guide>), Problems))]
 async fn guide(who: Who, Path(kind): Path<String>) -> Result<Json<Data<Guide>>, Problem> {
     let Some(guide) = guide::of(&kind) else {
         let known: Vec<_> = guide::GUIDES.iter().map(|guide| guide.provider).collect();
