@@ -224,11 +224,12 @@ impl Read {
             .collect();
         let mut issuers: Vec<_> = self.issuers.iter().filter(|row| row.active).map(trusted).collect();
         let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
-        // A row for the same issuer is an administrator's word and counts first; one that is off keeps it off.
+        // A row that shares a name with it is an administrator's word and counts first; one that is off keeps it off.
+        let spoken_for = |hosted: &TrustedIssuer| {
+            self.issuers.iter().any(|row| trusted(row).shared_identifier(hosted).is_some())
+        };
         let hosted = preset::hosted(&self.defaults.hosted, bound);
-        issuers.extend(
-            hosted.into_iter().filter(|hosted| !self.issuers.iter().any(|row| row.issuer == hosted.issuer)),
-        );
+        issuers.extend(hosted.into_iter().filter(|hosted| !spoken_for(hosted)));
         Snapshot {
             trust: Trust::new(tenant, issuers, rows().map(binding).collect()),
             policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts }),

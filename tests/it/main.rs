@@ -71,5 +71,6 @@ mod tenants;
 mod token_matrix;
 mod transcripts;
 mod upstream;
+mod weaknesses;
 mod whereami;
 mod whole_postgres;
