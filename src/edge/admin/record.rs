@@ -129,8 +129,10 @@ async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPa
     let size = number(asked.page_size).or(number(asked.limit)).unwrap_or(PAGE_SIZE).clamp(1, wire::MOST);
     let filter = EventFilter { agent: Some(agent), of_tools: true, ..EventFilter::default() };
     let offset = (page - 1).saturating_mul(u64::from(size));
+    let counted = who.admin.count_events(&filter).await?;
     let rows = who.admin.events(&filter, None, offset, size).await?;
-    let total = who.admin.count_events(&filter).await?;
+    // What came in between is shown, and so it counts.
+    let total = if rows.is_empty() { counted } else { counted.max(offset + rows.len() as u64) };
     Ok(Json(AuditPage { data: rows.into_iter().map(audited).collect(), total, page, page_size: size }))
 }
 
