@@ -123,7 +123,7 @@ async fn weakness_20_the_metadata_names_the_issuers_of_this_tenant_as_they_come_
 async fn weakness_24_an_agent_may_act_as_a_service_user_that_is_there_and_takes_no_further_seat() {
     let world = World::start().await;
     let admin = admin(&world, None).await;
-    let user = world.psa.reader().to_owned();
+    let user = world.psa.administrator().to_owned();
     let spec =
         AgentSpec { psa_user: Some(user.clone()), ..bound(&world.issuer.issuer, "mapped", "demo-stranger") };
     let row = admin.add_agent(&me(), &spec).await.unwrap();
