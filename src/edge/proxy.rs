@@ -137,6 +137,16 @@ impl Proxy {
     }
 }
 
+/// Whether whoever asks for the registry is the PSA's own client: it shows a key or a session of the PSA's, and no
+/// token of an agent's.
+fn is_the_psas(request: &RequestHeader) -> bool {
+    let shows = |name: http::HeaderName| request.headers.contains_key(name);
+    let keys = request.headers.contains_key("x-api-key")
+        || shows(http::header::COOKIE)
+        || shows(http::header::AUTHORIZATION);
+    keys && through::issuers(request).is_empty()
+}
+
 /// Tells web pages of allowed origins what they may send (Fetch Standard, CORS-preflight). Bears no
 /// token and leaves no record.
 async fn preflight(session: &mut Session, wing: &Wing, head: &Head) -> pingora::Result<()> {
@@ -307,9 +317,8 @@ impl ProxyHttp for Proxy {
         }
         let wing = live.wings.find(request.uri.path(), || place(session, &live.trusted).host);
         match wing.routes.of(request.uri.path(), request.raw_path()) {
-            // What has a key of the PSA's is the PSA's own client.
             Route::Mcp(Endpoint { kind: Kind::Registry, .. })
-                if self.through.is_some() && request.headers.contains_key("x-api-key") =>
+                if self.through.is_some() && is_the_psas(request) =>
             {
                 context.passage = self.pass(session, &live, wing).await?;
                 return Ok(context.passage.is_none());

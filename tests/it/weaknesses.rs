@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{Actor, Admin, AdminError, AgentSpec, EventFilter, EventRow, PsaUserLeft};
+use sidegate::gate::admin::{
+    Actor, Admin, AdminError, AgentSpec, EventFilter, EventRow, PsaUserLeft, warnings,
+};
 use sidegate::identity::preset::{ProviderChange, ProviderSpec};
 
 use crate::support::issuer::Issuer;
@@ -154,6 +156,7 @@ async fn weakness_25_an_agent_needs_a_trusted_issuer_and_real_roles_which_change
     let unknown = admin.add_agent(&me(), &with("No such role")).await.unwrap_err();
     assert!(unknown.to_string().contains("No such role"), "{unknown}");
     let row = admin.add_agent(&me(), &with(&first)).await.unwrap();
+    assert_eq!(warnings(&row).len(), usize::from(first == "Admin"));
     let changed = admin.set_agent_roles(&me(), &row.id, std::slice::from_ref(&second)).await.unwrap();
     assert_eq!(changed.roles, [second.clone()]);
     let there: Vec<_> = admin.agent_roles(&row.id).await.unwrap().into_iter().map(|role| role.name).collect();

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{Done, Place, administer};
 use crate::app::AppError;
-use crate::gate::admin::{Actor, AgentChange, AgentRow, AgentSpec, ManagedBy, PsaUserLeft};
+use crate::gate::admin::{Actor, AgentChange, AgentRow, AgentSpec, ManagedBy, PsaUserLeft, warnings};
 use crate::identity::kind::AgentKind;
 use crate::tool::effect::Effect;
 use crate::units::Span;
@@ -150,6 +150,7 @@ pub async fn run(at: Place<'_>, command: AgentCommand) -> Done {
             };
             let row = admin.add_agent(&actor, &spec).await.map_err(failed)?;
             println!("agent `{}` added: {}", row.name, row.id);
+            warn(&row);
         }
         AgentCommand::List(list) => {
             for row in admin.agents().await.map_err(failed)? {
@@ -178,6 +179,7 @@ pub async fn run(at: Place<'_>, command: AgentCommand) -> Done {
         AgentCommand::Roles(roles) => {
             let row = admin.set_agent_roles(&actor, &roles.agent, &roles.roles).await.map_err(failed)?;
             println!("agent `{}` has the roles {}", row.name, row.roles.join(", "));
+            warn(&row);
         }
         AgentCommand::RotateKeys(which) => {
             let row = admin.rotate_keys(&actor, &which.agent).await.map_err(failed)?;
@@ -208,6 +210,13 @@ pub async fn run(at: Place<'_>, command: AgentCommand) -> Done {
         }
     }
     Ok(())
+}
+
+/// Says on standard error what an administrator should know of an agent's roles.
+fn warn(row: &AgentRow) {
+    for warning in warnings(row) {
+        eprintln!("sidegate: agent `{}`: {warning}", row.name);
+    }
 }
 
 /// What became of the PSA user behind it, for people.

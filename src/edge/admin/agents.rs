@@ -14,7 +14,7 @@ use super::body::{Asked, Body};
 use super::problem::{ContractErrors, Problem};
 use super::who::Who;
 use super::wire::{self, Data, Done, MOST, Page, after, page, said, time};
-use crate::gate::admin::{AdminError, AgentFilter, AgentRow, AgentSpec};
+use crate::gate::admin::{AdminError, AgentFilter, AgentRow, AgentSpec, warnings};
 use crate::identity::kind::AgentKind;
 use crate::tool::effect::Effect;
 use crate::units::Span;
@@ -56,6 +56,8 @@ pub struct Agent {
     provisioned: bool,
     /// `config`: kept by the configuration file; `admin`: kept here.
     managed_by: &'static str,
+    /// What an administrator should know of it.
+    warnings: Vec<&'static str>,
     /// When an administrator switched it off.
     disabled_at: Option<String>,
     /// When the configuration file stopped naming it.
@@ -132,6 +134,7 @@ impl From<Effect> for Most {
 pub fn shown(who: &Who, row: AgentRow) -> Agent {
     Agent {
         active: row.is_on(),
+        warnings: warnings(&row),
         agent_id: row.id,
         tenant: who.admin.tenant.clone(),
         name: row.name,

@@ -129,6 +129,14 @@ impl AgentSpec {
     }
 }
 
+/// What an administrator should know of the roles of an agent.
+pub fn warnings(row: &AgentRow) -> Vec<&'static str> {
+    let all = row.roles.iter().any(|role| role.eq_ignore_ascii_case("admin"));
+    all.then_some("the PSA's role Admin lets this agent do everything there that its max_effect allows")
+        .into_iter()
+        .collect()
+}
+
 /// An agent as the record shows it.
 pub(super) fn shown(row: &AgentRow) -> Value {
     json!({

@@ -17,7 +17,7 @@ mod tokens;
 
 use std::sync::Arc;
 
-pub use agents::{AgentChange, AgentSpec};
+pub use agents::{AgentChange, AgentSpec, warnings};
 pub use binding::BindingReport;
 pub use explain::{Explanation, Step};
 pub use import::{Import, Judged};

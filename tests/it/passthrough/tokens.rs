@@ -83,3 +83,19 @@ async fn a_foreign_token_and_a_humans_key_pass() {
     }
     assert!(web.everything().contains(&token));
 }
+
+#[tokio::test]
+async fn the_registry_is_the_psas_for_its_own_clients_and_ours_for_agents_and_strangers() {
+    let web = Web::friendly().await;
+    let world = in_front_of(&web, "").await;
+    let path = "/api/v1/meta/mcp-registry";
+    for lines in ["X-API-Key: abc\r\n", "Cookie: session=1\r\n", "Authorization: Bearer opaque\r\n"] {
+        let answer = ask(&world, "GET", path, lines, "").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("etag"), "{lines}: {answer}");
+    }
+    let stranger = ask(&world, "GET", path, "", "").await;
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+    let agent = format!("Authorization: Bearer {}\r\n", world.token("technician"));
+    let own = ask(&world, "GET", path, &agent, "").await;
+    assert!(own.starts_with("HTTP/1.1 200") && own.to_ascii_lowercase().contains("etag: "), "{own}");
+}
