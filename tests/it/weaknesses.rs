@@ -158,7 +158,7 @@ async fn weakness_25_an_agent_needs_a_trusted_issuer_and_real_roles_which_change
     let row = admin.add_agent(&me(), &with(&first)).await.unwrap();
     assert_eq!(warnings(&row).len(), usize::from(first == "Admin"));
     let changed = admin.set_agent_roles(&me(), &row.id, std::slice::from_ref(&second)).await.unwrap();
-    assert_eq!(changed.roles, [second.clone()]);
+    assert_eq!(changed.roles, std::slice::from_ref(&second));
     let there: Vec<_> = admin.agent_roles(&row.id).await.unwrap().into_iter().map(|role| role.name).collect();
     assert_eq!(there, [second]);
     let nobody = admin.disable_agent(&me(), "nobody").await.unwrap_err();
