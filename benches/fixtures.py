@@ -88,6 +88,9 @@ public_url = "http://127.0.0.1:{port}"
 [ops]
 listen = "127.0.0.1:{ops}"
 
+[admin]
+listen = []
+
 [store]
 url = "sqlite://{dir}/sidegate.db"
 
