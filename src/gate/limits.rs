@@ -47,6 +47,9 @@ const ADDRESSES: u64 = 50_000;
 /// After this without a failure an address has its whole minute's worth again.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
+/// After this without a word another process is not remembered.
+const SILENT: Duration = Duration::from_secs(300);
+
 /// What is too often.
 #[derive(Clone, Copy)]
 struct Rules {
@@ -73,8 +76,13 @@ pub(super) struct Limits {
     began: Instant,
     failed: Cache<Option<IpAddr>, Duration>,
     agents: Mutex<HashMap<String, Arc<Mutex<Meter>>>>,
-    /// Calls of an agent that another process had told of, by replica and agent.
-    told: Mutex<HashMap<(String, String), u64>>,
+    told: Mutex<HashMap<(String, String), Told>>,
+}
+
+/// Calls of an agent that another process had told of, and when it was heard last; by replica and agent.
+struct Told {
+    calls: u64,
+    at: Duration,
 }
 
 /// What one agent has going.
@@ -228,14 +236,14 @@ impl Limits {
             let mut meter = meter.lock();
             meter.elsewhere = meter.elsewhere.saturating_add(in_flight);
             let key = (replica, agent);
-            let new = calls.saturating_sub(told.get(&key).copied().unwrap_or(calls));
+            let new = calls.saturating_sub(told.get(&key).map_or(calls, |told| told.calls));
             if let (Some(rate), 1..) = (rate, new) {
                 meter.spent = rate.charge(meter.spent, now, new);
             }
-            heard.insert(key, calls);
+            heard.insert(key, Told { calls, at: now });
         }
-        // One that says nothing for a while is remembered as long as rows are kept.
         told.extend(heard);
+        told.retain(|_, told| now.saturating_sub(told.at) < SILENT);
     }
 
     /// One a known agent, so there are no more than the store has rows.
@@ -280,6 +288,25 @@ mod tests {
 
     fn ip(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn what_another_process_lets_in_is_counted_from_when_it_is_first_heard_of() {
+        let limits = limits(0, 60, 2);
+        let told = |calls, in_flight| {
+            vec![Elsewhere { agent: "a".to_owned(), replica: "r".to_owned(), calls, in_flight }]
+        };
+        limits.hear_at(told(1_000, 2), at(0));
+        assert_eq!(refused(limits.call_at("a", at(0))).0, Limit::CallsInFlight);
+        limits.hear_at(told(1_000, 0), at(0));
+        drop(limits.call_at("a", at(0)).unwrap_or_else(|_| panic!("what it did before does not count")));
+        limits.hear_at(told(1_060, 0), at(0));
+        assert_eq!(refused(limits.call_at("a", at(0))), (Limit::CallsPerMinute, 2));
+        limits.hear_at(told(1_060, 0), at(1));
+        assert!(limits.call_at("b", at(1)).is_ok(), "another agent's are its own");
+        assert!(limits.call_at("a", at(3)).is_ok());
+        limits.hear_at(Vec::new(), at(400));
+        assert!(limits.told.lock().is_empty(), "a process that is gone is forgotten");
     }
 
     fn refused<T>(result: Result<T, Refusal>) -> (Limit, u64) {
