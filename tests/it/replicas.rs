@@ -74,6 +74,46 @@ async fn a_request_that_runs_at_one_is_cancelled_by_a_notification_at_the_other(
 }
 
 #[tokio::test]
+async fn a_restart_of_the_database_is_waited_out_and_refuses_nobody() {
+    let database = postgres::Own::start();
+    let (url, server) = (database.url(), named(""));
+    let world = World::of(Plan { store: Some(&url), server: &server, ..Plan::default() }).await;
+    world.issuer.allow_resource("http://gate.test/api/mcp");
+    let token = world.issuer.token_for("demo-technician", "http://gate.test/api/mcp").unwrap();
+    let arguments = json!({"entryId": "get-_api_v1_boards"});
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let calling = async {
+        let mut made = 0;
+        while !over.load(Ordering::Relaxed) || made < 20 {
+            let answer = call(&world, &world.mcp_url, token.expose(), &arguments).await;
+            assert!(answer.status == 200 && !answer.is_error(), "{answer:?}");
+            made += 1;
+        }
+    };
+    let restarting = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::task::spawn_blocking(move || {
+            database.restart();
+            database
+        })
+        .await
+        .unwrap()
+    };
+    let ((), _database) = tokio::join!(calling, async {
+        let database = restarting.await;
+        // Once more after it: a change must be seen again.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        over.store(true, Ordering::Relaxed);
+        database
+    });
+    administrator(&world).await.disable_agent(&Actor::command_line(), "technician").await.unwrap();
+    until(|| async {
+        (call(&world, &world.mcp_url, token.expose(), &arguments).await.status == 403).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_agents_calls_are_counted_over_all() {
     let (world, replica, token) = pair("calls_per_minute = 40").await;
     let arguments = json!({"entryId": "get-_api_v1_boards"});
