@@ -29,6 +29,7 @@ ALTER TABLE agents ADD COLUMN changed BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX agents_by_change ON agents (tenant_id, changed);
 CREATE INDEX agents_by_age ON agents (tenant_id, created_at, id);
 CREATE INDEX agents_by_subject ON agents (tenant_id, issuer, subject);
+CREATE INDEX agents_by_any_name ON agents (tenant_id, name);
 
 CREATE TABLE admin_tokens (
     id            TEXT   NOT NULL PRIMARY KEY,
