@@ -236,7 +236,11 @@ impl App {
         let activities: Arc<RwLock<HashMap<String, Activities>>> = Arc::default();
         let noted = activities.clone();
         let index = index.telling(move |events| note(&noted, events));
-        let audit = Audit::tapped(&config.audit, metrics.clone(), tap).map_err(failed)?;
+        let audit = match keep {
+            0 => Audit::open(&config.audit, metrics.clone()),
+            _ => Audit::tapped(&config.audit, metrics.clone(), tap),
+        };
+        let audit = audit.map_err(failed)?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
         let idp =

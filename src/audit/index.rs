@@ -77,7 +77,7 @@ impl Index {
         loop {
             tokio::select! {
                 biased;
-                _ = prune.tick() => {
+                _ = prune.tick(), if self.keep > 0 => {
                     if let Err(error) = self.store.prune_events(self.clock.now() - self.keep).await {
                         tracing::debug!(%error, "old events could not be removed");
                     }

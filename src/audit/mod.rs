@@ -36,7 +36,7 @@ pub struct AuditConfig {
     pub rotate_keep: u32,
     /// Records that may wait to be written before new requests are turned away.
     pub queue: usize,
-    /// How long the copy in Sidegate's own tables is kept, by which the admin listener answers.
+    /// How long the copy in Sidegate's own tables is kept, by which the admin listener answers; nothing: none is made.
     pub keep: Span,
 }
 

@@ -60,11 +60,14 @@ impl EventBuilder {
 
 #[cfg(feature = "server")]
 impl Event {
-    /// The row by which it is found again: of a finished record about an agent, or of a change. `line` is the record
+    /// The row by which it is found again: of an agent's tool call or refusal, or of a change. `line` is the record
     /// as it was written.
     pub(in crate::audit) fn row(&self, line: &[u8]) -> Option<EventRow> {
         let fields = &self.0;
-        if self.is_intent() || (fields.agent_id.is_none() && fields.change.is_none()) {
+        // What an agent may ask without a tool is on record; nobody looks for it by agent, and it is much.
+        let told = fields.tool.is_some() || fields.decision == Some("refuse");
+        let kept = fields.change.is_some() || (fields.agent_id.is_some() && told);
+        if self.is_intent() || !kept {
             return None;
         }
         let kind = match (&fields.change, fields.decision) {
