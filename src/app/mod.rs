@@ -119,7 +119,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     store.ensure_tenant(&config.tenant.id, &config.tenant.name).await.map_err(failed)?;
     let which = tenant.unwrap_or(&config.tenant.id);
     let rows = store.tenants().await.map_err(failed)?;
-    let row = rows.into_iter().find(|row| row.id == which || row.slug.as_deref() == Some(which));
+    let row = rows.into_iter().find(|row| row.goes_by(which));
     let row = row.ok_or_else(|| AppError(format!("--tenant: there is no tenant `{which}`")))?;
     let idp = crate::idp::open(&config.idp, ways(config), Arc::new(Metrics::new()), clock.clone())
         .map_err(failed)?;

@@ -31,11 +31,12 @@ impl Tenants {
         Self { shared, front, admins, others: Mutex::default() }
     }
 
-    /// Makes the wings what the store says: new ones are built, changed ones built again, others closed.
+    /// Makes the wings what the store says: new ones are built, changed ones built again, others closed. The listeners
+    /// learn of it where any came or went. Says whether all of them could be built.
     ///
     /// # Errors
     /// Where the store cannot be read. A tenant that cannot be built is a warning, and not served.
-    pub async fn align(&self) -> Result<bool, AppError> {
+    async fn align(&self, tuning: &Tuning) -> Result<bool, AppError> {
         let main = self.shared.config.load().tenant.id.clone();
         let rows = self.shared.store.tenants().await.map_err(failed)?;
         if let Some(row) = rows.iter().find(|row| row.id == main) {
@@ -84,6 +85,7 @@ impl Tenants {
             self.front.adopt(places.collect());
             self.admins
                 .adopt(others.values().map(|wing| (wing.row.slug.clone(), wing.admin.clone())).collect());
+            tuning.adopt(&self.shared.config.load().server);
         }
         Ok(all_built)
     }
@@ -92,11 +94,10 @@ impl Tenants {
     pub async fn follow(self: Arc<Self>, pulse: Arc<Pulse>, tuning: Tuning) {
         let mut versions = pulse.watch();
         loop {
-            let settled = self.align().await.unwrap_or_else(|AppError(error)| {
+            let settled = self.align(&tuning).await.unwrap_or_else(|AppError(error)| {
                 tracing::warn!(error, "the tenants cannot be read");
                 false
             });
-            tuning.adopt(&self.shared.config.load().server);
             let change = versions.changed();
             let _ = if settled {
                 change.await

@@ -55,6 +55,13 @@ impl Default for TenantRow {
     }
 }
 
+impl TenantRow {
+    /// Whether `which` is its id or its slug.
+    pub fn goes_by(&self, which: &str) -> bool {
+        self.id == which || self.slug.as_deref() == Some(which)
+    }
+}
+
 impl Store {
     /// The (id, version) of every tenant: what is asked again and again to see whether anything changed.
     pub async fn versions(&self) -> Result<Vec<(String, i64)>, StoreError> {

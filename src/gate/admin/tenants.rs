@@ -104,7 +104,7 @@ impl Admins {
     /// One of them, by id or slug.
     pub async fn tenant(&self, which: &str) -> Result<TenantRow, AdminError> {
         let rows = self.store().tenants().await?;
-        let found = rows.into_iter().find(|row| row.id == which || row.slug.as_deref() == Some(which));
+        let found = rows.into_iter().find(|row| row.goes_by(which));
         found.ok_or_else(|| AdminError::NotFound(format!("there is no tenant `{which}`")))
     }
 
