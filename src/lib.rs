@@ -12,7 +12,7 @@
 //! | doors | [`psa`] [`idp`] [`audit`] | one trait and one table of kinds each; adapters are private |
 //! | cellar | [`store`] [`outbound`] | SQL, and the one HTTP client |
 //! | judgement | [`policy`] | pure |
-//! | words | [`mcp`] [`tool`] [`identity`] | pure: no I/O, no clock, no randomness |
+//! | words | [`mcp`] [`tool`] [`identity`] [`record`] | pure: no I/O, no clock, no randomness |
 //! | ground | [`secret`] [`clock`] [`units`] [`metrics`] | |
 //!
 //! # One call
@@ -62,6 +62,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod policy;
 pub mod psa;
+pub mod record;
 pub mod secret;
 #[cfg(feature = "server")]
 pub mod store;

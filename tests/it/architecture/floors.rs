@@ -1,7 +1,7 @@
 //! The list of floors: every room of `src/` and the rooms it may know.
 
 pub const GROUND: [&str; 4] = ["secret", "clock", "units", "metrics"];
-pub const WORDS: [&str; 3] = ["mcp", "tool", "identity"];
+pub const WORDS: [&str; 4] = ["mcp", "tool", "identity", "record"];
 pub const CELLAR: [&str; 2] = ["store", "outbound"];
 pub const DOORS: [&str; 3] = ["psa", "idp", "audit"];
 /// May know all rooms but `demo`, which only `cli` starts.
