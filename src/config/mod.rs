@@ -29,7 +29,7 @@ use keys::Known;
 use layers::Layers;
 use walk::Walk;
 
-use crate::audit::AuditConfig;
+use crate::audit::{AuditConfig, SinkConfig};
 use crate::edge::{AdminConfig, OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::admin::AgentSpec;
 use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
@@ -129,6 +129,8 @@ sections! {
         issuers: IssuerConfig,
         /// Who may call.
         agents: AgentSpec,
+        /// Where the record is carried to.
+        sinks: SinkConfig,
     }
 }
 

@@ -660,8 +660,8 @@ fn an_agent_is_refused_here_as_agent_add_refuses_it() {
 
 #[test]
 fn files_and_folders_that_serve_needs_are_looked_for() {
-    only("[audit]\nsink = \"file\"\npath = \"/nowhere/a.jsonl\"", "audit.path", "/nowhere does not exist");
-    assert_eq!(said("[audit]\nsink = \"stdout\"\npath = \"/nowhere/a.jsonl\""), []);
+    let file = "[[sinks]]\nkind = \"file\"\npath = \"/nowhere/a.jsonl\"";
+    only(file, "sinks[0].path", "/nowhere does not exist");
     only(&format!("[idp]\nca_file = {SHIPPED:?}"), "idp.ca_file", "holds no certificate");
     only("[idp]\nca_file = \"/nowhere/ca.pem\"", "idp.ca_file", "readable file");
     let world = World::with("").env("SIDEGATE__STORE__URL", "sqlite:///nowhere/at/all/sidegate.db");

@@ -8,45 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{BATCH, Failed, Kind, Sink, write_all};
-use crate::audit::{AuditConfig, AuditError};
-
-pub(super) static KIND: Kind = Kind {
-    name: "file",
-    open: |config| {
-        let sink = FileSink::open(&config.path, config.rotate_size.0 as u64, config.rotate_keep);
-        let sink = sink.map_err(|error| {
-            AuditError::Open(format!(
-                "audit.path: {} cannot be written ({error}); create its directory and let the service's user write there",
-                config.path.display()
-            ))
-        })?;
-        Ok(Box::new(sink))
-    },
-    problems,
-};
-
-const MOST_KEPT: u32 = 1000;
-
-fn problems(config: &AuditConfig) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    let mut problem = |key: &str, message: String| problems.push((key.to_owned(), message));
-    if config.path.as_os_str().is_empty() {
-        problem(
-            "path",
-            "the sink `file` needs a path; write one, such as /var/lib/sidegate/audit.jsonl".into(),
-        );
-    } else if config.path.file_name().is_none() {
-        problem("path", format!("{} names no file", config.path.display()));
-    }
-    if config.rotate_size.0 < BATCH {
-        problem("rotate_size", format!("{} is too small; write 256KiB or more", config.rotate_size));
-    }
-    if !(1..=MOST_KEPT).contains(&config.rotate_keep) {
-        problem("rotate_keep", format!("{} is out of range; write 1 to {MOST_KEPT}", config.rotate_keep));
-    }
-    problems
-}
+use super::{Failed, write_all};
 
 /// The `file` sink.
 pub(in crate::audit) struct FileSink {
@@ -129,8 +91,8 @@ impl FileSink {
     }
 }
 
-impl Sink for FileSink {
-    fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
+impl FileSink {
+    pub(in crate::audit) fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
         // A second round only where the file was deleted between finding and writing it.
         for last in [false, true] {
             let open = self.current()?;

@@ -1,33 +1,85 @@
-//! Where records go: one trait and one table of kinds.
-//!
-//! A new sink is a file here, its `mod` line and its row. Sinks know bytes only, not records.
+//! Where the record goes beside the store: one trait and one table of kinds.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuditConfig, AuditError};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::AuditError;
+use crate::record::Record;
+use crate::units::Size;
 
 pub(super) mod file;
-mod stdout;
 
-/// The most bytes the pipeline hands over at once, unless a single line is longer.
-pub(super) const BATCH: usize = 256 << 10;
-
-/// Takes whole lines, in order. Used by one thread.
+#[async_trait]
 pub(super) trait Sink: Send {
-    /// Appends `batch`, which is whole lines or nothing, and where `sync` is set returns only when
-    /// this and all that was appended before is safe.
-    ///
-    /// After an error the caller hands over again every line that did not land. So a sink takes back
-    /// what it wrote of the batch, or says how much of it stays.
-    fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed>;
+    async fn deliver(&mut self, records: &[Arc<Record>]) -> Result<(), Undelivered>;
+}
+
+pub(super) struct Undelivered {
+    pub taken: usize,
+    pub why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkConfig {
+    pub kind: String,
+    pub name: String,
+    pub path: PathBuf,
+    pub rotate_size: Size,
+    pub rotate_keep: u32,
+}
+
+impl Default for SinkConfig {
+    fn default() -> Self {
+        Self {
+            kind: "file".into(),
+            name: String::new(),
+            path: PathBuf::new(),
+            rotate_size: Size(64 << 20),
+            rotate_keep: 10,
+        }
+    }
+}
+
+impl SinkConfig {
+    pub fn name(&self) -> &str {
+        if self.name.is_empty() { &self.kind } else { &self.name }
+    }
+    pub fn problems(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+}
+
+struct Lines(file::FileSink, Vec<u8>);
+
+#[async_trait]
+impl Sink for Lines {
+    async fn deliver(&mut self, records: &[Arc<Record>]) -> Result<(), Undelivered> {
+        self.1.clear();
+        for record in records {
+            record.write_line(&mut self.1);
+        }
+        self.0
+            .append(&self.1, true)
+            .map_err(|failed| Undelivered { taken: 0, why: failed.source.to_string() })
+    }
+}
+
+pub(super) fn open(config: &SinkConfig) -> Result<Box<dyn Sink>, AuditError> {
+    let path = if config.kind == "stdout" { PathBuf::from("/dev/stdout") } else { config.path.clone() };
+    let file = file::FileSink::open(&path, config.rotate_size.0 as u64, config.rotate_keep);
+    Ok(Box::new(Lines(file.map_err(|error| AuditError::Open(format!("sinks: {error}")))?, Vec::new())))
 }
 
 /// An append that failed.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// Bytes from the start of the batch that are written and stay.
     pub landed: usize,
     pub source: io::Error,
 }
@@ -36,42 +88,6 @@ impl From<io::Error> for Failed {
     fn from(source: io::Error) -> Self {
         Self { landed: 0, source }
     }
-}
-
-/// Where nothing is kept. No row of the table: a server has a record.
-pub(super) struct Nowhere;
-
-impl Sink for Nowhere {
-    fn append(&mut self, _batch: &[u8], _sync: bool) -> Result<(), Failed> {
-        Ok(())
-    }
-}
-
-/// A row of the table.
-pub(super) struct Kind {
-    /// The value of `audit.sink`.
-    pub name: &'static str,
-    pub open: fn(&AuditConfig) -> Result<Box<dyn Sink>, AuditError>,
-    /// What is wrong with the section for this kind, as (key, message).
-    pub problems: fn(&AuditConfig) -> Vec<(String, String)>,
-}
-
-static KINDS: &[&Kind] = &[&stdout::KIND, &file::KIND];
-
-/// The row of `name`.
-pub(super) fn kind(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name).copied()
-}
-
-/// The names of all rows, for a message.
-pub(super) fn names() -> String {
-    KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
-}
-
-/// Opens the sink that `config` names.
-pub(super) fn open(config: &AuditConfig) -> Result<Box<dyn Sink>, AuditError> {
-    let kind = kind(&config.sink).ok_or_else(|| AuditError::UnknownSink(config.sink.clone(), names()))?;
-    (kind.open)(config)
 }
 
 /// Writes all of `batch`; an error says how much of it was written.
