@@ -17,6 +17,8 @@ mod sink;
 
 #[cfg(feature = "server")]
 pub use index::{Index, Tap, index};
+#[cfg(feature = "server")]
+pub use sink::SinkConfig;
 
 pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
 pub use pipeline::Audit;
@@ -56,13 +58,7 @@ impl Default for AuditConfig {
 impl AuditConfig {
     /// Everything that is wrong with the section, as (key, message with the remedy); no I/O.
     pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = match sink::kind(&self.sink) {
-            Some(kind) => (kind.problems)(self),
-            None => vec![(
-                "sink".to_owned(),
-                format!("`{}` is not a sink; write one of {}", self.sink, sink::names()),
-            )],
-        };
+        let mut problems = sink::old::problems(self);
         if self.queue == 0 {
             problems.push((
                 "queue".to_owned(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 
-use super::sink::{self, Sink};
+use super::sink::old::{self as sink, Sink};
 use super::{AuditConfig, AuditError, Event};
 use crate::metrics::Metrics;
 

@@ -10,15 +10,15 @@ use serde_json::Value;
 
 use super::*;
 use crate::audit::EventBuilder;
-use crate::audit::sink::Failed;
-use crate::audit::sink::file::FileSink;
+use crate::audit::sink::file::{FileSink, Rotation};
+use crate::audit::sink::write::Failed;
 
 fn event(id: impl Into<String>) -> Event {
     EventBuilder::new(id, 1_768_000_000_000).finish("ok", Duration::ZERO)
 }
 
 fn on_file(path: &Path, rotate: u64, keep: u32) -> Audit {
-    let sink = FileSink::open(path, rotate, keep).unwrap();
+    let sink = FileSink::open(path, Rotation { size: rotate, keep, ..Rotation::default() }).unwrap();
     Audit::start(Box::new(sink), 10_000, Arc::default(), Duration::from_millis(200), None).unwrap()
 }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Depth, Item};
-use crate::audit::sink::{BATCH, Failed, Sink};
+use crate::audit::sink::old::{BATCH, Sink};
+use crate::audit::sink::write::Failed;
 use crate::audit::{AuditError, Event};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
