@@ -25,6 +25,7 @@ pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
 pub use keeper::Keeper;
 pub use pipeline::{Audit, Committed, Recorder};
 pub use redact::{REDACTED, redact, redact_target, redact_text};
+#[cfg(feature = "server")]
 pub use sink::SinkConfig;
 
 /// What must be on the disk before it is answered.
@@ -105,9 +106,6 @@ impl AuditConfig {
 /// Why a record is not on its way or not safe.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AuditError {
-    /// No sink has this name.
-    #[error("sinks: `{0}` is not a kind of sink; write one of {1}")]
-    UnknownSink(String, String),
     /// The record or a sink could not be opened at start.
     #[error("{0}")]
     Open(String),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::chains::Chains;
 use super::ledger::{FileLedger, Ledger, Nowhere};
-use super::sink::file::FileSink;
+use super::sink::file::{FileSink, Rotation};
 use super::{AuditConfig, AuditError, Durability, Event};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -31,9 +31,6 @@ const CROWD: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Commits that who listens may be behind.
 const COMMITS: usize = 32;
-/// The size at which the connector's file is put aside, and how many of those are kept.
-const FILE_SIZE: u64 = 64 << 20;
-const FILES: u32 = 10;
 
 /// What was committed together.
 pub type Committed = Arc<[Arc<Record>]>;
@@ -131,7 +128,7 @@ impl Audit {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<(Audit, Recorder), AuditError> {
-        let file = FileSink::open(path, FILE_SIZE, FILES).map_err(|error| {
+        let file = FileSink::open(path, Rotation::default()).map_err(|error| {
             AuditError::Open(format!(
                 "{} cannot be written ({error}); create its directory and make sure that you may write there",
                 path.display()

@@ -125,12 +125,12 @@ sections! {
         log: LogConfig,
     }
     lists {
+        /// Where the record goes beside the store.
+        sinks: SinkConfig,
         /// Whose tokens are accepted.
         issuers: IssuerConfig,
         /// Who may call.
         agents: AgentSpec,
-        /// Where the record is carried to.
-        sinks: SinkConfig,
     }
 }
 
