@@ -18,7 +18,8 @@ fn event(id: impl Into<String>) -> Event {
 }
 
 fn on_file(path: &Path, rotate: u64, keep: u32) -> Audit {
-    let sink = FileSink::open(path, Rotation { size: rotate, keep, ..Rotation::default() }).unwrap();
+    let sink =
+        FileSink::open(path, Rotation { size: rotate, keep: keep as usize, ..Rotation::default() }).unwrap();
     Audit::start(Box::new(sink), 10_000, Arc::default(), Duration::from_millis(200), None).unwrap()
 }
 
