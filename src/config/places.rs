@@ -37,6 +37,15 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     for (index, issuer) in config.issuers.iter().enumerate() {
         way(&format!("issuers[{index}]"), &issuer.transport(), findings);
     }
+    for (index, sink) in config.sinks.iter().enumerate() {
+        let at = format!("sinks[{index}]");
+        if sink.kind == "file"
+            && let Some(message) = sink.path.parent().and_then(missing)
+        {
+            findings.follow(&format!("{at}.path"), &[&format!("{at}.kind")], message);
+        }
+        way(&at, &sink.way(), findings);
+    }
     if config.psa.keys == "static" {
         for (agent, file) in &config.psa.static_keys {
             if let Err(message) = key(file) {
