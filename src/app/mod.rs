@@ -25,7 +25,7 @@ pub use reload::Source;
 use tenants::Tenants;
 use wing::{Shared, Wing};
 
-use crate::audit::{self, Audit, Index};
+use crate::audit::{self, Audit, Index, Redactors};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::admin::{self as admin_web, AdminDoor};
@@ -129,7 +129,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     Ok(Admin {
         resource: Box::new(move || known.clone()),
         psa_tenant: psa.tenant,
-        record: Record::new(store.clone(), None, clock.clone()),
+        record: Record::new(store.clone(), None, redactors(config, &store).await?, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
         tenant: row.id,
@@ -204,6 +204,19 @@ async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppErr
     Ok(())
 }
 
+/// What the record does not show of each tenant. Without a salt of the configuration's the store has one that whoever
+/// came first made: equal values are equal in all records.
+async fn redactors(config: &Config, store: &Store) -> Result<Redactors, AppError> {
+    let salt = match &config.redaction.salt {
+        Some(salt) => salt.clone(),
+        None => {
+            let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
+            Secret::new(store.setting("redaction.salt", &made).await.map_err(failed)?)
+        }
+    };
+    Ok(Redactors::new(&config.redaction, &config.redactions, salt.expose().as_bytes()))
+}
+
 /// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
 fn web_server(config: &Config) -> Result<Upstream, AppError> {
     let url = url::Url::parse(&config.psa.url).map_err(|error| AppError(format!("psa.url: {error}")))?;
@@ -247,10 +260,12 @@ impl App {
             crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let mut config = config;
         share_sessions(&mut config, &store).await?;
+        let redactors = redactors(&config, &store).await?;
         let shared = Arc::new(Shared {
             bound: sockets.door.addresses(),
             pulse: Pulse::open(store.clone()).await.map_err(failed)?,
-            record: Record::new(store.clone(), Some(audit.clone()), clock.clone()),
+            record: Record::new(store.clone(), Some(audit.clone()), redactors.clone(), clock.clone()),
+            redactors,
             neighbours: Neighbours::new(store.clone(), clock.clone()),
             config: Arc::new(ArcSwap::from_pointee(config)),
             store,

@@ -20,7 +20,7 @@ pub use index::{Index, Tap, index};
 
 pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
 pub use pipeline::Audit;
-pub use redact::{REDACTED, redact, redact_target, redact_text};
+pub use redact::{REDACTED, RedactionConfig, Redactors, Results, Rules, TenantRedaction};
 
 /// The `[audit]` section of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

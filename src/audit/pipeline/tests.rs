@@ -14,7 +14,7 @@ use crate::audit::sink::Failed;
 use crate::audit::sink::file::FileSink;
 
 fn event(id: impl Into<String>) -> Event {
-    EventBuilder::new(id, 1_768_000_000_000).finish("ok", Duration::ZERO)
+    EventBuilder::new(id, 1_768_000_000_000, Arc::default()).finish("ok", Duration::ZERO)
 }
 
 fn on_file(path: &Path, rotate: u64, keep: u32) -> Audit {

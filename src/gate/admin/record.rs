@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::audit::{Audit, ChangeFacts, EventBuilder};
+use crate::audit::{Audit, ChangeFacts, EventBuilder, Redactors};
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -52,6 +52,7 @@ impl Actor {
 pub struct Record {
     store: Store,
     audit: Option<Audit>,
+    redactors: Redactors,
     clock: Clock,
 }
 
@@ -69,8 +70,8 @@ pub(super) struct Change<'a> {
 
 impl Record {
     /// In `store`, and in `audit` where a server runs.
-    pub fn new(store: Store, audit: Option<Audit>, clock: Clock) -> Self {
-        Self { store, audit, clock }
+    pub fn new(store: Store, audit: Option<Audit>, redactors: Redactors, clock: Clock) -> Self {
+        Self { store, audit, redactors, clock }
     }
 
     /// Records a change that was made.
@@ -86,7 +87,7 @@ impl Record {
         let now = self.clock.now();
         let millis = u64::try_from(now).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
-        let mut event = EventBuilder::new(Uuid::to_string(&id), now);
+        let mut event = EventBuilder::new(Uuid::to_string(&id), now, self.redactors.of(tenant));
         event.tenant(tenant);
         event.change(ChangeFacts {
             actor: &actor.name,
