@@ -18,11 +18,6 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     {
         findings.follow("store.url", &[], message);
     }
-    if config.audit.sink == "file"
-        && let Some(message) = config.audit.path.parent().and_then(missing)
-    {
-        findings.follow("audit.path", &["audit.sink"], message);
-    }
     if let Some(file) = &config.idp.ca_file
         && let Err(message) = authorities(file)
     {

@@ -661,8 +661,8 @@ fn an_agent_is_refused_here_as_agent_add_refuses_it() {
 
 #[test]
 fn files_and_folders_that_serve_needs_are_looked_for() {
-    only("[audit]\nsink = \"file\"\npath = \"/nowhere/a.jsonl\"", "audit.path", "/nowhere does not exist");
-    assert_eq!(said("[audit]\nsink = \"stdout\"\npath = \"/nowhere/a.jsonl\""), []);
+    let file = "[[sinks]]\nkind = \"file\"\npath = \"/nowhere/a.jsonl\"";
+    only(file, "sinks[0].path", "/nowhere does not exist");
     only(&format!("[idp]\nca_file = {SHIPPED:?}"), "idp.ca_file", "holds no certificate");
     only("[idp]\nca_file = \"/nowhere/ca.pem\"", "idp.ca_file", "readable file");
     let world = World::with("").env("SIDEGATE__STORE__URL", "sqlite:///nowhere/at/all/sidegate.db");
@@ -720,7 +720,8 @@ fn sinks_have_names_files_and_certificates_of_their_own() {
         "{problems:#?}"
     );
     assert!(!problems.join(" ").contains("t0ken"));
-    let read = World::with(&format!("[[sinks]]\nkind = \"http\"\nurl = \"https://a/in\"\ntoken_file = {token:?}"));
+    let read =
+        World::with(&format!("[[sinks]]\nkind = \"http\"\nurl = \"https://a/in\"\ntoken_file = {token:?}"));
     assert_eq!(read.config().sinks[0].token.as_ref().unwrap().expose(), "t0ken");
 }
 
