@@ -54,6 +54,7 @@ mod providers_real;
 mod providers_weaknesses;
 mod psa_rest;
 mod records;
+mod redaction;
 mod refusals;
 mod registry;
 mod release_gate;
