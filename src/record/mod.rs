@@ -8,9 +8,11 @@
 
 mod canonical;
 mod chain;
+mod export;
 mod filter;
 mod own;
 mod sign;
+mod verify;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,9 +23,11 @@ use crate::units::hex;
 
 pub use canonical::{canonical, exact};
 pub use chain::{Chain, Head};
+pub use export::{Export, Span};
 pub use filter::Filter;
 pub use own::{Checkpoint, Start};
 pub use sign::{PublicKey, Signer};
+pub use verify::{Break, Kind, Report, Stretch, Verifier};
 
 /// A SHA-256, shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
