@@ -12,6 +12,8 @@ mod export;
 mod filter;
 mod own;
 mod sign;
+#[cfg(feature = "server")]
+pub mod table;
 mod verify;
 
 use std::borrow::Cow;

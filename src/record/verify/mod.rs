@@ -3,6 +3,7 @@
 //!
 //! White space and the order of names do not count: two texts of the same JSON say the same.
 
+mod columns;
 mod line;
 mod ordered;
 mod report;
@@ -80,7 +81,14 @@ impl Verifier {
     pub fn record(&mut self, record: &Record) {
         self.lines += 1;
         if let Copied::Ordered(copy) = &mut self.copy {
-            copy.line(self.lines, Ok(Line::Record(Seen::of(record))));
+            let read = match columns::differing(&record.facts) {
+                None => Ok(Line::Record(Seen::of(record))),
+                Some(column) => {
+                    let what = format!("its column `{column}` does not say what its text says");
+                    Err(Wrong { chain: Some((record.chain, record.seq)), ..Wrong::new(Kind::Edit, what) })
+                }
+            };
+            copy.line(self.lines, read);
         }
     }
 

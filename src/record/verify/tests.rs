@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::{Kind, Report, Verifier};
 use crate::record::{Head, PublicKey, Record};
-use deeds::{Deed, deed};
+use deeds::deed;
 use made::{Made, made, signer};
 
 fn feed(mut verifier: Verifier, copy: &[u8]) -> Report {
@@ -128,6 +128,28 @@ proptest! {
         records[at].facts.body = records[at].facts.body.replace('}', ",\"more\":1}");
         let found = made.verify_store(&records).first_break.map(|found| (found.kind, found.record));
         prop_assert_eq!(found, Some((Kind::Edit, Some((gone.chain, gone.seq)))));
+    }
+
+    #[test]
+    fn a_column_that_does_not_say_what_the_text_says_is_an_edit(made in made(), at in any::<Index>(), which in 0..10_usize) {
+        let mut records = made.stored();
+        let at = at.index(records.len());
+        let facts = &mut records[at].facts;
+        match which {
+            0 => facts.tenant = "globex".to_owned(),
+            1 => facts.at += 1,
+            2 => facts.kind = "other than that".into(),
+            3 => facts.agent_id = Some("x".to_owned()),
+            4 => facts.tool = Some("x".to_owned()),
+            5 => facts.entry_id = Some("x".to_owned()),
+            6 => facts.decision = Some("x".into()),
+            7 => facts.outcome = Some("x".into()),
+            8 => facts.status = Some(599),
+            _ => facts.request_id = Some("x".to_owned()),
+        }
+        let place = (records[at].chain, records[at].seq);
+        let found = made.verify_store(&records).first_break.map(|found| (found.kind, found.record));
+        prop_assert_eq!(found, Some((Kind::Edit, Some(place))));
     }
 }
 

@@ -127,7 +127,7 @@ pub fn of_a_sink(deed: &Deed, copy: &[u8]) -> Option<Option<Kind>> {
         Deed::Repeat(line, at) => {
             let (line, at) = (line.index(size), at.index(size + 1));
             let begun = places[..at].iter().any(|other| other.0 == places[line].0);
-            if at > line {
+            if at >= line {
                 Some(None)
             } else if begun {
                 Some(Some(Kind::Insertion))
@@ -151,8 +151,11 @@ pub fn of_a_sink(deed: &Deed, copy: &[u8]) -> Option<Option<Kind>> {
         Deed::Forge(at, linked) => {
             let at = at.index(size);
             match (last(at), linked) {
-                // Nothing signed follows: it goes on as anybody could go on.
-                (true, true) => Some(None),
+                // Nothing signed follows: it goes on as anybody could go on, but where the chain said that it ended.
+                (true, true) => {
+                    let ended = String::from_utf8_lossy(&lines[at]).contains("\"last\":true");
+                    Some(ended.then_some(Kind::Insertion))
+                }
                 (true, false) => Some(Some(Kind::Edit)),
                 (false, _) => Some(Some(Kind::Insertion)),
             }

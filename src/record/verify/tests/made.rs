@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::json;
 
+use crate::clock::rfc3339;
 use crate::record::{
     Chain, ChainId, Checkpoint, Digest, Export, Facts, Filter, Head, Record, Report, Signer, Span, Start,
     Verifier, canonical,
@@ -278,8 +279,22 @@ fn text(lines: &[serde_json::Value]) -> Vec<u8> {
 }
 
 fn event(at: i64, call: bool, text: &str) -> Facts {
-    let body =
-        canonical(&json!({"arguments": {"record": "checkpoint", "x": text}, "n": 1e21, "record": "event"}));
-    let kind = if call { "call" } else { "other" };
-    Facts { tenant: "acme".to_owned(), at, kind: kind.into(), body: body.unwrap(), ..Facts::default() }
+    let mut body = json!({
+        "arguments": {"record": "checkpoint", "x": text},
+        "n": 1e21,
+        "record": "event",
+        "tenant": "acme",
+        "time": rfc3339(at),
+    });
+    if call {
+        body["tool"] = json!("t");
+    }
+    Facts {
+        tenant: "acme".to_owned(),
+        at,
+        kind: if call { "call" } else { "other" }.into(),
+        tool: call.then(|| "t".to_owned()),
+        body: canonical(&body).unwrap(),
+        ..Facts::default()
+    }
 }
