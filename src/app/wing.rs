@@ -12,7 +12,7 @@ use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, r
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gate::admin::{Admin, Record};
+use crate::gate::admin::{Admin, Journal};
 use crate::gate::{
     Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk,
     DeskParts, DeskTerms, Doorway, Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS,
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub pulse: Arc<Pulse>,
     pub idp: Arc<dyn Idp>,
     pub audit: Audit,
-    pub record: Record,
+    pub journal: Journal,
     pub neighbours: Arc<Neighbours>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -125,7 +125,7 @@ impl Shared {
             keys: psa.keys,
             directory: psa.directory,
             hosted: config.idp.hosted(),
-            record: self.record.clone(),
+            journal: self.journal.clone(),
             clock: self.clock.clone(),
         };
         let activity = self.activity(&config, row, admin.directory.clone());

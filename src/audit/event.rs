@@ -2,30 +2,28 @@
 //!
 //! It knows nothing of sinks. Secrets are taken out here, so that no writer can forget it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
-use super::redact::{redact, redact_target, redact_text};
-use crate::clock::{Millis, rfc3339};
+use super::redact::redact_target;
+use crate::clock::Millis;
 use crate::metrics::OUTCOMES;
-use crate::units::hex;
 
+mod arguments;
 mod change;
+mod facts;
+mod fields;
+mod text;
 
-use change::Change;
+use arguments::Arguments;
 pub use change::ChangeFacts;
+use fields::{Fields, TOTAL};
+use text::{bounded, clean};
 
-/// Bytes of redacted argument JSON that a record shows; more becomes a size and a hash.
-const MAX_ARGUMENTS: usize = 16 << 10;
 /// Characters of a text that a client chose: its name, its version, the tool it named.
 const MAX_CLIENT_TEXT: usize = 128;
 /// Characters of any other text.
@@ -35,7 +33,7 @@ const MAX_PATH: usize = 2048;
 
 /// One audit record, finished and without secrets; only [`EventBuilder`] makes one.
 ///
-/// Its JSON is one object whose absent fields are left out; see [`EventBuilder`] for the fields.
+/// See [`EventBuilder`] for its fields, and [`Event::into_facts`] for its text.
 pub struct Event(Box<Fields>);
 
 /// Who asked, as the token and the binding say.
@@ -78,70 +76,6 @@ pub enum Phase {
 /// Collects the facts of one request while it is worked on. Setters overwrite; durations add up.
 pub struct EventBuilder(Box<Fields>);
 
-#[derive(Clone, Serialize)]
-struct Fields {
-    record: &'static str,
-    #[serde(serialize_with = "with_millis")]
-    time: Millis,
-    request_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    person: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oauth_client: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_address: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_method: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effect: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Phases::is_empty")]
-    phases: Phases,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<Arc<Arguments>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    change: Option<Box<Change>>,
-}
-
 impl EventBuilder {
     /// Starts the record of the request `request_id` (a UUID v7) that began at `started`.
     pub fn new(request_id: impl Into<String>, started: Millis) -> Self {
@@ -149,34 +83,7 @@ impl EventBuilder {
             record: "event",
             time: started,
             request_id: request_id.into(),
-            tenant: None,
-            agent_id: None,
-            agent: None,
-            issuer: None,
-            subject: None,
-            token_id: None,
-            person: None,
-            oauth_client: None,
-            client_name: None,
-            client_version: None,
-            client_address: None,
-            revision: None,
-            method: None,
-            tool: None,
-            entry_id: None,
-            upstream_method: None,
-            upstream_path: None,
-            effect: None,
-            decision: None,
-            rule: None,
-            reason: None,
-            upstream_status: None,
-            request_bytes: None,
-            response_bytes: None,
-            phases: Phases::default(),
-            outcome: None,
-            arguments: None,
-            change: None,
+            ..Fields::default()
         }))
     }
 
@@ -312,160 +219,12 @@ impl Event {
     pub fn is_intent(&self) -> bool {
         self.0.record == "intent"
     }
-
-    /// Appends the record to `out` as one line of JSON with its newline.
-    ///
-    /// # Errors
-    /// None that any value of a record is known to cause; the caller must not lose the record silently.
-    pub(super) fn write_line(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(&mut *out, &self.0)?;
-        out.push(b'\n');
-        Ok(())
-    }
-}
-
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Event({} {})", self.0.record, self.0.request_id)
     }
-}
-
-const PHASES: [&str; 7] =
-    ["authenticate_us", "decode_us", "decide_us", "intent_us", "credential_us", "upstream_us", "total_us"];
-/// The place of `total_us`, which is no [`Phase`] since only the end can know it.
-const TOTAL: usize = 6;
-
-#[derive(Clone, Default)]
-struct Phases([Option<u64>; PHASES.len()]);
-
-impl Phases {
-    fn add(&mut self, place: usize, took: Duration) {
-        if let Some(sum) = self.0.get_mut(place) {
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            *sum = Some(sum.unwrap_or(0).saturating_add(micros));
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
-}
-
-impl Serialize for Phases {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (name, took) in PHASES.iter().zip(self.0) {
-            if let Some(took) = took {
-                map.serialize_entry(name, &took)?;
-            }
-        }
-        map.end()
-    }
-}
-
-/// A call's arguments. Small ones are redacted where the record is written, off the request's path;
-/// large ones at once, so that a queue of records holds no megabytes.
-struct Arguments {
-    given: Value,
-    shown: OnceLock<Box<RawValue>>,
-}
-
-impl Arguments {
-    fn new(arguments: &Value) -> Self {
-        if weight(arguments, MAX_ARGUMENTS) <= MAX_ARGUMENTS {
-            return Self { given: arguments.clone(), shown: OnceLock::new() };
-        }
-        Self { given: Value::Null, shown: OnceLock::from(shown(arguments)) }
-    }
-}
-
-impl Serialize for Arguments {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shown.get_or_init(|| shown(&self.given)).serialize(serializer)
-    }
-}
-
-/// The redacted JSON of `arguments`, or what stands for it where it is too long. The hash is of the
-/// redacted JSON: one of the original could be tried against guesses of a secret in it.
-fn shown(arguments: &Value) -> Box<RawValue> {
-    let text = redact(arguments).to_string();
-    let text = if text.len() <= MAX_ARGUMENTS {
-        text
-    } else {
-        let hash = hex(&Sha256::digest(text.as_bytes()));
-        serde_json::json!({ "truncated": true, "bytes": text.len(), "sha256": hash }).to_string()
-    };
-    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
-}
-
-/// About how many bytes `value` takes, counted no further than a little over `limit`.
-fn weight(value: &Value, limit: usize) -> usize {
-    let over = |sum: &usize| *sum <= limit;
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => {
-            let mut sum = 2;
-            for item in items {
-                if !over(&sum) {
-                    break;
-                }
-                sum += weight(item, limit) + 1;
-            }
-            sum
-        }
-        Value::Object(fields) => {
-            let mut sum = 2;
-            for (name, value) in fields {
-                if !over(&sum) {
-                    break;
-                }
-                sum += name.len() + 4 + weight(value, limit);
-            }
-            sum
-        }
-    }
-}
-
-/// At most `limit` characters of `text`, without control characters; `…` says that more were there.
-fn bounded(text: &str, limit: usize) -> String {
-    if text.len() <= limit && !text.chars().any(char::is_control) {
-        return text.to_owned();
-    }
-    let mut shown = String::with_capacity(text.len().min(limit * 4));
-    let mut left = limit;
-    for char in text.chars().filter(|char| !char.is_control()) {
-        if left == 0 {
-            shown.pop();
-            shown.push('…');
-            break;
-        }
-        shown.push(char);
-        left -= 1;
-    }
-    shown
-}
-
-/// [`bounded`], and without secrets: a client may put anything where its name belongs.
-fn clean(text: &str, limit: usize) -> String {
-    // Cut first, so that a name of a megabyte costs no more than a long one; the margin keeps a secret
-    // at the edge whole enough to be seen.
-    let head = match text.char_indices().nth(limit * 8) {
-        Some((at, _)) => Cow::Owned(bounded(text.get(..at).unwrap_or_default(), limit * 8)),
-        None => Cow::Borrowed(text),
-    };
-    bounded(&redact_text(&head), limit)
-}
-
-/// RFC 3339 in UTC with always three digits of milliseconds, so that lines sort by time as text.
-fn with_millis<S: Serializer>(time: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
 }
 
 #[cfg(test)]

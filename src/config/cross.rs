@@ -19,6 +19,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     names_of_the_endpoint(config, findings);
     issuers(config, findings);
     agents(config, findings);
+    sinks(config, findings);
 }
 
 fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
@@ -116,6 +117,36 @@ fn issuers(config: &Config, findings: &mut Findings) {
             }
         }
         seen.push(trusted);
+    }
+}
+
+fn sinks(config: &Config, findings: &mut Findings) {
+    let (mut names, mut paths, mut printed) = (BTreeMap::new(), BTreeMap::new(), None);
+    for (index, sink) in config.sinks.iter().enumerate() {
+        let at = format!("sinks[{index}]");
+        let kind = format!("{at}.kind");
+        if !sink.name().is_empty()
+            && let Some(first) = names.insert(sink.name(), index)
+        {
+            let message =
+                format!("`{}` is also the name of sinks[{first}]; give one of them another", sink.name());
+            findings.follow(&format!("{at}.name"), &[&kind], message);
+        }
+        match sink.kind.as_str() {
+            "file" if !sink.path.as_os_str().is_empty() => {
+                if let Some(first) = paths.insert(&sink.path, index) {
+                    let message = format!("is the file of sinks[{first}] too; each writes its own");
+                    findings.follow(&format!("{at}.path"), &[&kind], message);
+                }
+            }
+            "stdout" => {
+                if let Some(first) = printed.replace(index) {
+                    let message = format!("is the kind of sinks[{first}] too; there is one standard output");
+                    findings.follow(&kind, &[], message);
+                }
+            }
+            _ => {}
+        }
     }
 }
 

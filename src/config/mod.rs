@@ -29,7 +29,7 @@ use keys::Known;
 use layers::Layers;
 use walk::Walk;
 
-use crate::audit::AuditConfig;
+use crate::audit::{AuditConfig, SinkConfig};
 use crate::edge::{AdminConfig, OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::admin::AgentSpec;
 use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
@@ -125,6 +125,8 @@ sections! {
         log: LogConfig,
     }
     lists {
+        /// Where the record goes beside the store.
+        sinks: SinkConfig,
         /// Whose tokens are accepted.
         issuers: IssuerConfig,
         /// Who may call.

@@ -19,7 +19,7 @@ use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
-use super::trail::Trail;
+use super::trail::{Trail, Unrecorded};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
 use crate::audit::Audit;
@@ -191,8 +191,14 @@ impl Desk {
         let done = match done {
             Ok((reply, outcome)) => {
                 let body = revision.encode(&id, &reply);
-                trail.close(outcome, body.len());
-                Done::Answer { status: 200, body, session: None }
+                match trail.settle(outcome, body.len()).await {
+                    Ok(()) => Done::Answer { status: 200, body, session: None },
+                    Err(Unrecorded) => {
+                        let refusal = Refusal::Unrecorded;
+                        let late = revision.encode_refusal(&id, &refusal.message());
+                        Done::Refused { refusal, late }
+                    }
+                }
             }
             Err(Stop::Fault(fault)) => {
                 trail.fault(&fault);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
+use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
@@ -48,6 +48,8 @@ pub(super) struct Trail {
     address: Option<IpAddr>,
     // None once the record is closed.
     event: Option<EventBuilder>,
+    /// An intent is on record, or may be.
+    intended: bool,
     sent: bool,
     /// Whether a tool is called, and if so, whether it is one of ours.
     tool: Option<bool>,
@@ -77,6 +79,7 @@ impl Trail {
             request_id,
             address,
             event: Some(event),
+            intended: false,
             sent: false,
             tool: None,
         }
@@ -214,6 +217,7 @@ impl Trail {
         }
         let since = Instant::now();
         if let Some(intent) = self.event.as_ref().map(EventBuilder::intent) {
+            self.intended = true;
             tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(intent))
                 .await
                 .map_err(|_| Unrecorded)?
@@ -243,6 +247,29 @@ impl Trail {
         self.end(outcome);
     }
 
+    /// [`Trail::close`], and waits until that is durable: always for what has an intent, and for everything where the
+    /// configuration says so.
+    ///
+    /// # Errors
+    /// The configuration asks for it and the record cannot be written: the answer must be withheld. What a write did is
+    /// told all the same, for its intent is on record.
+    pub async fn settle(mut self, outcome: &'static str, bytes: usize) -> Result<(), Unrecorded> {
+        self.note(|event| event.response_bytes(bytes));
+        let all = self.audit.durability() == Durability::All;
+        if !self.intended && !all {
+            self.end(outcome);
+            return Ok(());
+        }
+        let Some(event) = self.finish(outcome) else { return Ok(()) };
+        let durable = self.audit.submit_durable(event);
+        let recorded = tokio::time::timeout(INTENT_PATIENCE, durable).await;
+        match recorded {
+            Ok(Ok(())) => Ok(()),
+            _ if self.intended => Ok(()),
+            _ => Err(Unrecorded),
+        }
+    }
+
     /// Ends the request of a caller whose token lacks scopes; policy has said so.
     pub fn lacking(mut self, reason: &str) {
         self.note(|event| {
@@ -263,17 +290,23 @@ impl Trail {
     }
 
     fn end(&mut self, outcome: &'static str) {
-        if let Some(event) = self.event.take() {
-            let took: Duration = self.started.elapsed();
-            self.metrics.requests.with_label_values(&[outcome]).inc();
-            self.metrics.in_flight.dec();
-            self.metrics.request_seconds.observe(took.as_secs_f64());
-            if let (Some(offered), Some(agent)) = (self.tool, event.agent()) {
-                let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
-                self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
-            }
-            self.audit.submit(event.finish(outcome, took));
+        if let Some(event) = self.finish(outcome) {
+            self.audit.submit(event);
         }
+    }
+
+    /// Counts the request; none where that was done before.
+    fn finish(&mut self, outcome: &'static str) -> Option<Event> {
+        let event = self.event.take()?;
+        let took: Duration = self.started.elapsed();
+        self.metrics.requests.with_label_values(&[outcome]).inc();
+        self.metrics.in_flight.dec();
+        self.metrics.request_seconds.observe(took.as_secs_f64());
+        if let (Some(offered), Some(agent)) = (self.tool, event.agent()) {
+            let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
+            self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
+        }
+        Some(event.finish(outcome, took))
     }
 }
 

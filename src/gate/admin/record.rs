@@ -1,13 +1,14 @@
 //! Who changed what: one event a change, with what was before and what is after.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::audit::{Audit, ChangeFacts, EventBuilder};
+use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder};
 use crate::clock::Clock;
-use crate::store::Store;
 
 /// Who asks for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,12 +48,16 @@ impl Actor {
     }
 }
 
-/// Where changes are recorded: in the store, and in a running server's record too.
+/// Where changes are recorded.
 #[derive(Clone)]
-pub struct Record {
-    store: Store,
-    audit: Option<Audit>,
+pub struct Journal {
+    opening: Arc<Opening>,
     clock: Clock,
+}
+
+enum Opening {
+    Running(Audit),
+    Each(Box<dyn Fn() -> (Audit, Recorder) + Send + Sync>),
 }
 
 /// What was changed.
@@ -67,10 +72,30 @@ pub(super) struct Change<'a> {
     pub after: Option<Value>,
 }
 
-impl Record {
-    /// In `store`, and in `audit` where a server runs.
-    pub fn new(store: Store, audit: Option<Audit>, clock: Clock) -> Self {
-        Self { store, audit, clock }
+impl Journal {
+    /// In a running server's record.
+    pub fn running(audit: Audit, clock: Clock) -> Self {
+        Self { opening: Arc::new(Opening::Running(audit)), clock }
+    }
+
+    /// In a record that `open` opens for each change alone, where no server runs.
+    pub fn alone(open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static, clock: Clock) -> Self {
+        Self { opening: Arc::new(Opening::Each(Box::new(open))), clock }
+    }
+
+    async fn submit(&self, event: Event) -> Result<(), AuditError> {
+        match &*self.opening {
+            Opening::Running(audit) => audit.submit_durable(event).await,
+            Opening::Each(open) => {
+                let (audit, recorder) = open();
+                let working = tokio::spawn(recorder.work());
+                let submitted = audit.submit_durable(event).await;
+                audit.close().await;
+                // It ended, for the record is closed.
+                let _ = working.await;
+                submitted
+            }
+        }
     }
 
     /// Records a change that was made.
@@ -99,12 +124,8 @@ impl Record {
             after: change.after.as_ref(),
         });
         let event = event.finish("ok", std::time::Duration::ZERO);
-        let row = event.own_row().into_iter().collect::<Vec<_>>();
-        let recorded = self.store.put_events(&row).await;
+        let recorded = self.submit(event).await;
         tracing::info!(tenant, actor = actor.name, action = change.action, target = change.target, "changed");
-        if let Some(audit) = &self.audit {
-            audit.submit(event);
-        }
         recorded.map_err(|error| {
             AdminError::Refused(format!("{} is done, but could not be recorded: {error}", change.action))
         })
