@@ -14,6 +14,7 @@ mod own;
 mod sign;
 #[cfg(feature = "server")]
 pub mod table;
+mod verdict;
 mod verify;
 
 use std::borrow::Cow;
@@ -189,6 +190,12 @@ impl Record {
             }
         }
         out.push(b'\n');
+    }
+
+    /// The link that the record itself says stood before it, where it is a checkpoint.
+    pub fn stated_link(&self) -> Option<Digest> {
+        let body: serde_json::Value = serde_json::from_str(&self.facts.body).ok()?;
+        body.get("link")?.as_str()?.parse().ok()
     }
 
     /// Appends what stands for the record where it is left out.

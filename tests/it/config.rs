@@ -720,7 +720,8 @@ fn sinks_have_names_files_and_certificates_of_their_own() {
         "{problems:#?}"
     );
     assert!(!problems.join(" ").contains("t0ken"));
-    let read = World::with(&format!("[[sinks]]\nkind = \"http\"\nurl = \"https://a/in\"\ntoken_file = {token:?}"));
+    let read =
+        World::with(&format!("[[sinks]]\nkind = \"http\"\nurl = \"https://a/in\"\ntoken_file = {token:?}"));
     assert_eq!(read.config().sinks[0].token.as_ref().unwrap().expose(), "t0ken");
 }
 

@@ -47,7 +47,8 @@ pub fn calls_in(lines: &[String]) -> usize {
 async fn under_load(world: &World, outage: impl Future<Output = ()>, lines: impl Fn() -> Vec<String>) {
     let load = async {
         for number in 0..CALLS {
-            let arguments = json!({"entryId": "get-_api_v1_tickets", "query": {"limit": 1, "page": number + 1}});
+            let arguments =
+                json!({"entryId": "get-_api_v1_tickets", "query": {"limit": 1, "page": number + 1}});
             let answer = world.call("technician", "call_api_endpoint", arguments).await;
             assert_eq!(answer.status, 200, "a receiver that is away holds up nobody: {answer:?}");
         }
@@ -140,7 +141,8 @@ async fn an_http_receiver_misses_nothing_while_it_is_away() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "t0ken\n").unwrap();
-    let sink = format!("[[sinks]]\nname = \"vector\"\nkind = \"http\"\nurl = \"{url}/\"\ntoken_file = {token:?}\n");
+    let sink =
+        format!("[[sinks]]\nname = \"vector\"\nkind = \"http\"\nurl = \"{url}/\"\ntoken_file = {token:?}\n");
     let mut world = World::with("", &sink).await;
     let outage = async {
         let mut receiver = receiver.lock().await;

@@ -133,7 +133,8 @@ input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="keep"
         let text = fs::read(folder.join("messages")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        let part = |parts: &mut std::str::SplitN<'_, char>| parts.next().unwrap_or_default().trim().to_owned();
+        let part =
+            |parts: &mut std::str::SplitN<'_, char>| parts.next().unwrap_or_default().trim().to_owned();
         let message = |line: &str| {
             let mut parts = line.splitn(5, '|');
             Message {
