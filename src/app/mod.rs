@@ -29,7 +29,7 @@ pub use reload::Source;
 use tenants::Tenants;
 use wing::{Shared, Wing};
 
-use crate::audit::{Audit, Carrier, Committed, Keeper};
+use crate::audit::{Audit, Carrier, Committed, Keeper, Redactors};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::admin::{self as admin_web, AdminDoor};
@@ -131,6 +131,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     let psa = wing::psa(config, &row);
     let door = crate::psa::open(&psa, clock.clone()).await.map_err(failed)?;
     let known = resource(config, &row);
+    let redactors = redactors(config, &store).await?;
     let signer = signer(config, &store).await?;
     let opening = {
         let (audit, store, clock) = (config.audit.clone(), store.clone(), clock.clone());
@@ -140,7 +141,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     Ok(Admin {
         resource: Box::new(move || known.clone()),
         psa_tenant: psa.tenant,
-        journal: Journal::alone(opening, clock.clone()),
+        journal: Journal::alone(opening, redactors, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
         tenant: row.id,
@@ -236,6 +237,19 @@ async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppErr
     Ok(())
 }
 
+/// What the record does not show of each tenant. Without a salt of the configuration's the store has one that whoever
+/// came first made: equal values are equal in all records.
+async fn redactors(config: &Config, store: &Store) -> Result<Redactors, AppError> {
+    let salt = match &config.redaction.salt {
+        Some(salt) => salt.clone(),
+        None => {
+            let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
+            Secret::new(store.setting("redaction.salt", &made).await.map_err(failed)?)
+        }
+    };
+    Ok(Redactors::new(&config.redaction, &config.redactions, salt.expose().as_bytes()))
+}
+
 /// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
 fn web_server(config: &Config) -> Result<Upstream, AppError> {
     let url = url::Url::parse(&config.psa.url).map_err(|error| AppError(format!("psa.url: {error}")))?;
@@ -277,10 +291,12 @@ impl App {
             crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let mut config = config;
         share_sessions(&mut config, &store).await?;
+        let redactors = redactors(&config, &store).await?;
         let shared = Arc::new(Shared {
             bound: sockets.door.addresses(),
             pulse: Pulse::open(store.clone()).await.map_err(failed)?,
-            journal: Journal::running(audit.clone(), clock.clone()),
+            journal: Journal::running(audit.clone(), redactors.clone(), clock.clone()),
+            redactors,
             neighbours: Neighbours::new(store.clone(), clock.clone()),
             config: Arc::new(ArcSwap::from_pointee(config)),
             store,

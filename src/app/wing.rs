@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, resource};
-use crate::audit::Audit;
+use crate::audit::{Audit, Redactors};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::admin::{Admin, Journal};
@@ -33,6 +33,7 @@ pub(super) struct Shared {
     pub idp: Arc<dyn Idp>,
     pub audit: Audit,
     pub journal: Journal,
+    pub redactors: Redactors,
     pub neighbours: Arc<Neighbours>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -181,6 +182,7 @@ impl Shared {
                 call_timeout: server.call_timeout.0,
                 limits: config.limits,
                 sessions: config.sessions.clone(),
+                rules: self.redactors.of(&row.id),
             },
             sse: SseTerms::from(&config.sse),
         }

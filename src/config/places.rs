@@ -18,11 +18,6 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     {
         findings.follow("store.url", &[], message);
     }
-    for (index, sink) in config.sinks.iter().enumerate().filter(|(_, sink)| sink.kind == "file") {
-        if let Some(message) = sink.path.parent().and_then(missing) {
-            findings.follow(&format!("sinks[{index}].path"), &[], message);
-        }
-    }
     if let Some(file) = &config.idp.ca_file
         && let Err(message) = authorities(file)
     {

@@ -93,8 +93,12 @@ impl Connector {
             clock,
             extra: None,
         };
-        let terms =
-            DeskTerms { call_timeout: timeout, limits: NO_LIMITS, sessions: SessionsConfig::default() };
+        let terms = DeskTerms {
+            call_timeout: timeout,
+            limits: NO_LIMITS,
+            sessions: SessionsConfig::default(),
+            rules: Arc::default(),
+        };
         Ok(Self { desk: Desk::new(parts, terms), catalogue, audit })
     }
 

@@ -114,8 +114,7 @@ impl Gate {
         if !parts.audit.has_room() {
             return Err(self.turned_away(Refusal::Busy));
         }
-        let mut trail =
-            Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, head.client_address);
+        let mut trail = self.desk.begin(head.client_address);
         if let Err(refusal) = self.may_try(&head) {
             parts.metrics.refuse(refusal.code());
             trail.refuse(refusal.code());

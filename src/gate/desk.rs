@@ -22,7 +22,7 @@ use super::stream::Stream;
 use super::trail::{Trail, Unrecorded};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
-use crate::audit::Audit;
+use crate::audit::{Audit, Rules};
 use crate::clock::Clock;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, CallOptions, Reply, Welcome};
@@ -66,12 +66,15 @@ pub struct DeskTerms {
     pub limits: LimitsConfig,
     /// How sessions are kept.
     pub sessions: SessionsConfig,
+    /// What the record does not show.
+    pub rules: Arc<Rules>,
 }
 
 /// The desk.
 pub struct Desk {
     pub(super) parts: DeskParts,
     call_timeout: ArcSwap<Duration>,
+    rules: ArcSwap<Rules>,
     pub(super) limits: Limits,
     pub(super) sessions: Sessions,
     pub(super) watches: Arc<Watches>,
@@ -147,6 +150,7 @@ impl Desk {
         Arc::new(Self {
             listings: REVISIONS.iter().copied().map(raw).collect(),
             call_timeout: ArcSwap::from_pointee(terms.call_timeout),
+            rules: ArcSwap::from(terms.rules),
             limits: Limits::new(terms.limits),
             sessions: Sessions::new(terms.sessions),
             watches: Arc::default(),
@@ -161,6 +165,7 @@ impl Desk {
         self.limits.adopt(terms.limits);
         self.sessions.adopt(terms.sessions);
         self.call_timeout.store(Arc::new(terms.call_timeout));
+        self.rules.store(terms.rules);
     }
 
     /// The longest that a call of `visitor` may take.
@@ -241,6 +246,7 @@ impl Desk {
                     return answer.map(|result| (Reply::Other(result), "ok")).map_err(Stop::Fault);
                 }
                 let (result, outcome) = self.call(&name, &arguments, &options, errand, trail).await?;
+                trail.result(&result.text);
                 (message::reply(result), outcome)
             }
             Ask::Other { method, params } => {
@@ -352,10 +358,16 @@ impl Desk {
 
     /// The open record of a request of `visitor`'s.
     pub(super) fn trail(&self, visitor: &Visitor, address: Option<std::net::IpAddr>) -> Trail {
-        let parts = &self.parts;
-        let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, address);
+        let mut trail = self.begin(address);
         trail.caller(&visitor.caller);
         trail
+    }
+
+    /// The open record of a request of whomever.
+    pub(super) fn begin(&self, address: Option<std::net::IpAddr>) -> Trail {
+        let parts = &self.parts;
+        let rules = self.rules.load_full();
+        Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, rules, address)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Verdict};
+use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Rules, Verdict};
 use crate::clock::{Clock, Millis};
 use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
@@ -62,11 +62,12 @@ impl Trail {
         metrics: &Arc<Metrics>,
         clock: &Clock,
         tenant: &str,
+        rules: Arc<Rules>,
         address: Option<IpAddr>,
     ) -> Self {
         let now = clock.now();
         let request_id = request_id(now);
-        let mut event = EventBuilder::new(request_id.clone(), now);
+        let mut event = EventBuilder::new(request_id.clone(), now, rules);
         event.tenant(tenant);
         if let Some(address) = address {
             event.client_address(address);
@@ -239,6 +240,11 @@ impl Trail {
 
     pub fn answered(&mut self, status: u16) {
         self.note(|event| event.upstream(status));
+    }
+
+    /// What a tool answered.
+    pub fn result(&mut self, text: &str) {
+        self.note(|event| event.result(text));
     }
 
     /// Ends the request with an answer of `bytes`.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder};
+use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder, Redactors};
 use crate::clock::Clock;
 use crate::record::Signer;
 
@@ -53,6 +53,7 @@ impl Actor {
 #[derive(Clone)]
 pub struct Journal {
     opening: Arc<Opening>,
+    redactors: Redactors,
     clock: Clock,
 }
 
@@ -75,13 +76,17 @@ pub(super) struct Change<'a> {
 
 impl Journal {
     /// In a running server's record.
-    pub fn running(audit: Audit, clock: Clock) -> Self {
-        Self { opening: Arc::new(Opening::Running(audit)), clock }
+    pub fn running(audit: Audit, redactors: Redactors, clock: Clock) -> Self {
+        Self { opening: Arc::new(Opening::Running(audit)), redactors, clock }
     }
 
     /// In a record that `open` opens for each change alone, where no server runs.
-    pub fn alone(open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static, clock: Clock) -> Self {
-        Self { opening: Arc::new(Opening::Each(Box::new(open))), clock }
+    pub fn alone(
+        open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static,
+        redactors: Redactors,
+        clock: Clock,
+    ) -> Self {
+        Self { opening: Arc::new(Opening::Each(Box::new(open))), redactors, clock }
     }
 
     /// Who signs the record.
@@ -136,7 +141,7 @@ impl Journal {
         let now = self.clock.now();
         let millis = u64::try_from(now).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
-        let mut event = EventBuilder::new(Uuid::to_string(&id), now);
+        let mut event = EventBuilder::new(Uuid::to_string(&id), now, self.redactors.of(tenant));
         event.tenant(tenant);
         event.change(ChangeFacts {
             actor: &actor.name,
