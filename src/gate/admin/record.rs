@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::AdminError;
 use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder, Redactors};
 use crate::clock::Clock;
+use crate::record::Signer;
 
 /// Who asks for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -86,6 +87,30 @@ impl Journal {
         clock: Clock,
     ) -> Self {
         Self { opening: Arc::new(Opening::Each(Box::new(open))), redactors, clock }
+    }
+
+    /// Who signs the record.
+    pub fn signer(&self) -> Arc<Signer> {
+        match &*self.opening {
+            Opening::Running(audit) => audit.signer().clone(),
+            Opening::Each(open) => open().0.signer().clone(),
+        }
+    }
+
+    /// Returns when everything is on record that was accepted before: by this process, and, as far as `others` record in
+    /// the same store, by those, which have it there within their flush interval.
+    pub(super) async fn settle(&self, others: bool) -> Result<(), AdminError> {
+        let (own, flush) = match &*self.opening {
+            Opening::Running(audit) => (Some(audit), audit.flush_interval()),
+            Opening::Each(open) => (None, open().0.flush_interval()),
+        };
+        if let Some(audit) = own {
+            audit.flush().await.map_err(AdminError::Record)?;
+        }
+        if others || own.is_none() {
+            tokio::time::sleep(flush * 2).await;
+        }
+        Ok(())
     }
 
     async fn submit(&self, event: Event) -> Result<(), AuditError> {
