@@ -39,6 +39,7 @@ use crate::outbound::Transport;
 use crate::secret::Secret;
 use crate::store::{EventRow, Store, TenantRow};
 use crate::tool::table::ToolRow;
+use crate::trace::Tracer;
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -241,6 +242,8 @@ impl App {
             _ => Audit::tapped(&config.audit, metrics.clone(), tap),
         };
         let audit = audit.map_err(failed)?;
+        let tracer =
+            Tracer::open(&config.trace, &metrics).map_err(|error| AppError(format!("trace.{error}")))?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
         let idp =
@@ -256,6 +259,7 @@ impl App {
             store,
             idp,
             audit,
+            tracer,
             metrics,
             clock,
             tools,
@@ -382,7 +386,7 @@ impl App {
         }
         background.shutdown().await;
         main.stop().await;
-        shared.audit.close().await;
+        tokio::join!(shared.audit.close(), shared.tracer.close());
         if tokio::time::timeout(INDEXING, indexed).await.is_err() {
             tracing::warn!("not all events could be copied to the store; they are on record");
         }

@@ -140,6 +140,8 @@ struct Fields {
     arguments: Option<Arc<Arguments>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<Box<Change>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
 }
 
 impl EventBuilder {
@@ -177,6 +179,7 @@ impl EventBuilder {
             outcome: None,
             arguments: None,
             change: None,
+            trace_id: None,
         }))
     }
 
@@ -205,6 +208,11 @@ impl EventBuilder {
     /// Field `tenant` alone, for a request whose caller is not known.
     pub fn tenant(&mut self, tenant: &str) {
         self.0.tenant = Some(bounded(tenant, MAX_TEXT));
+    }
+
+    /// Field `trace_id`: 32 hexadecimal digits (W3C Trace Context).
+    pub fn trace(&mut self, trace_id: &str) {
+        self.0.trace_id = Some(bounded(trace_id, 32));
     }
 
     /// Field `client_address`; a request over stdio has none.

@@ -19,7 +19,7 @@ use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
-use super::trail::Trail;
+use super::trail::{Origin, Trail};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
 use crate::audit::Audit;
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::policy::Lacking;
 use crate::psa::Psa;
 use crate::tool::table::ToolTable;
+use crate::trace::Tracer;
 
 /// What a [`Desk`] is made of.
 pub struct DeskParts {
@@ -49,6 +50,8 @@ pub struct DeskParts {
     pub psa: Arc<dyn Psa>,
     /// Where they are recorded.
     pub audit: Audit,
+    /// Who is told of spans.
+    pub tracer: Tracer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -345,9 +348,8 @@ impl Desk {
     }
 
     /// The open record of a request of `visitor`'s.
-    pub(super) fn trail(&self, visitor: &Visitor, address: Option<std::net::IpAddr>) -> Trail {
-        let parts = &self.parts;
-        let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, address);
+    pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Trail {
+        let mut trail = Trail::begin(&self.parts, None, origin);
         trail.caller(&visitor.caller);
         trail
     }
