@@ -69,6 +69,7 @@ mod streams;
 mod support;
 mod tenants;
 mod token_matrix;
+mod tracing;
 mod transcripts;
 mod upstream;
 mod weaknesses;
