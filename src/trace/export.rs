@@ -209,3 +209,68 @@ impl Sending {
         Err(Untaken { why: format!("it answered {status}"), later })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::trace::Tracer;
+
+    fn told(tracer: &Tracer) -> Told {
+        Told {
+            context: tracer.begin(None),
+            began: 0,
+            took: Duration::ZERO,
+            request_id: String::new(),
+            tenant: String::new(),
+            agent: None,
+            revision: None,
+            method: None,
+            tool: None,
+            entry: None,
+            outcome: "ok",
+            call: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_is_counted_and_neither_it_nor_the_end_waits_for_a_receiver_that_hangs() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let metrics = Arc::new(Metrics::new());
+        let config = TraceConfig { endpoint: Some(endpoint), ..TraceConfig::default() };
+        let tracer = Tracer::open(&config, &metrics).unwrap();
+        // Nothing is taken out of the queue meanwhile: this runtime has one thread.
+        for _ in 0..QUEUE + 7 {
+            tracer.tell(told(&tracer));
+        }
+        let of = |result: &str| format!("sidegate_trace_spans_total{{result=\"{result}\"}}");
+        assert!(metrics.render().contains(&format!("{} 7\n", of("dropped"))));
+        let began = std::time::Instant::now();
+        tracer.close().await;
+        assert!(began.elapsed() < FAREWELL * 2, "{:?}", began.elapsed());
+        assert!(metrics.render().contains(&format!("{} 0\n", of("exported"))));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_sampled_is_not_told() {
+        let metrics = Arc::new(Metrics::new());
+        let endpoint = Some("http://127.0.0.1:9/v1/traces".to_owned());
+        let config = TraceConfig { endpoint, sample: 0.0, ..TraceConfig::default() };
+        let tracer = Tracer::open(&config, &metrics).unwrap();
+        for _ in 0..QUEUE + 1 {
+            tracer.tell(told(&tracer));
+        }
+        assert!(metrics.render().contains("sidegate_trace_spans_total{result=\"dropped\"} 0\n"));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_no_header_is_refused_without_being_shown() {
+        let endpoint = Some("http://127.0.0.1:9/v1/traces".to_owned());
+        let token = crate::secret::Secret::new("s3cret\n");
+        let config = TraceConfig { endpoint, token, ..TraceConfig::default() };
+        let refused = Tracer::open(&config, &Arc::new(Metrics::new())).err().unwrap();
+        assert!(refused.starts_with("token: ") && !refused.contains("s3cret"), "{refused}");
+    }
+}

@@ -1,15 +1,20 @@
 //! The request's id: the same in the answer, on record and before the PSA.
 
 use std::collections::HashSet;
+use std::process::Command;
+use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{calls, read, tapped};
 use crate::support::conversation::{Conversation, call, notice, request, slow, told};
 use crate::support::http::message;
 use crate::support::plan::Plan;
+use crate::support::process::Process;
+use crate::support::raw::{Act, RawPsa};
 use crate::support::sse::Stream;
+use crate::support::wait::{until, until_within};
 use crate::support::world::{World, modern};
 
 /// A UUID of version 7.
@@ -135,4 +140,57 @@ async fn streams_sessions_and_the_registry_name_it_too() {
         world.records_when(|records| records.iter().any(|record| record["request_id"] == *id)).await;
     let record = recorded.iter().find(|record| record["request_id"] == *id).unwrap();
     assert_eq!((&record["tool"], &record["outcome"]), (&json!("call_api_endpoint"), &json!("ok")));
+}
+
+#[tokio::test]
+async fn the_log_names_the_id_in_one_line_a_request_and_in_warnings_about_it() {
+    let psa = RawPsa::start([("broken".to_owned(), Act::Reset(Vec::new()))]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "key-of-technician").unwrap();
+    let lines = format!(
+        "url = \"http://{}\"\nkeys = \"static\"\ncatalog_key = \"k\"\nstatic_keys = {{ technician = \"{}\" }}",
+        psa.address,
+        key.display()
+    );
+    let world = World::of(Plan { psa: Some(&lines), ..Plan::default() }).await;
+    let file = folder.path().join("sidegate.toml");
+    std::fs::write(&file, world.beside(folder.path())).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    command.env("SIDEGATE__LOG__FORMAT", "json").env("SIDEGATE__LOG__FILTER", "info,sidegate::gate=debug");
+    let process = Process::start(command.arg("serve").arg("--config").arg(&file));
+    let url = until_within(Duration::from_secs(60), || {
+        let errors = process.errors();
+        async move {
+            let line = errors.lines().find(|line| line.contains("serving MCP"))?;
+            let (_, rest) = line.split_once("127.0.0.1:")?;
+            Some(format!("http://127.0.0.1:{}/api/mcp", rest.split('"').next()?))
+        }
+    })
+    .await;
+    world.issuer.allow_resource(&url);
+    let token = world.issuer.token_for("demo-technician", &url).unwrap();
+    let (body, headers) = modern("tools/call", call("get-thing", json!({"path": {"id": "broken"}})));
+    let sent = || message(&url, Some(token.expose()), body.to_string(), &headers);
+    let answer = until(|| async {
+        let answer = world.send(sent()).await;
+        // Its catalogue may not be there yet.
+        answer.text().contains("connection").then_some(answer)
+    })
+    .await;
+    let id = answer.header("x-request-id").to_owned();
+    let mine = || {
+        let all = process.errors();
+        let mine = all.lines().filter(|line| line.contains(&id));
+        mine.map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let lines = until(|| async { Some(mine()).filter(|lines| lines.len() == 2) }).await;
+    let levels: Vec<_> = lines.iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["WARN", "DEBUG"], "{lines:?}");
+    assert!(lines.iter().all(|line| line["fields"]["request_id"] == id), "{lines:?}");
+    let over = &lines[1]["fields"];
+    assert!(over["outcome"] == "unavailable" && over["milliseconds"].as_f64() > Some(0.0), "{over}");
+    for hidden in [token.expose(), "key-of-technician"] {
+        assert!(!process.errors().contains(hidden));
+    }
 }
