@@ -68,7 +68,7 @@ class Stage:
         }
         own = {"SERVER__LISTEN": f"127.0.0.1:{self.port}", "OPS__LISTEN": f"127.0.0.1:{ops}", "LOG__FILTER": "warn",
                "ADMIN__LISTEN": "[]",
-               "STORE__URL": f"sqlite://{directory}/sidegate.db", "AUDIT__PATH": f"{directory}/audit.jsonl",
+               "STORE__URL": f"sqlite://{directory}/sidegate.db", "SINKS": f'[{{kind = "file", path = "{directory}/audit.jsonl"}}]',
                # The agent's own bounds are not what is measured.
                "LIMITS__CALLS_PER_MINUTE": "0", "LIMITS__CALLS_IN_FLIGHT": "0", "LIMITS__STREAMS": "0",
                "SERVER__MAX_CONNECTIONS": "20000"}

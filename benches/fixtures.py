@@ -111,8 +111,8 @@ allow_private_networks = ["127.0.0.0/8"]
 calls_per_minute = 0
 calls_in_flight = 0
 
-[audit]
-sink = "file"
+[[sinks]]
+kind = "file"
 path = "{dir}/audit.jsonl"
 
 [log]

@@ -5,7 +5,9 @@
 //! and counted up to [`AGENTS`].
 
 mod process;
+mod sinks;
 
+pub use sinks::SinkMetrics;
 use std::collections::HashSet;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -136,8 +138,12 @@ pub struct Metrics {
     pub audit_queue: IntGauge,
     /// How many of them there may be.
     pub audit_queue_max: IntGauge,
-    /// Records that are not in the copy that the admin listener reads.
-    pub audit_unindexed: IntCounter,
+    /// Records that were left out because too many waited.
+    pub audit_lost: IntCounter,
+    /// Seconds that a call waited for its record to be durable.
+    pub audit_wait_seconds: Histogram,
+    /// Where the record is carried to.
+    pub sinks: SinkMetrics,
     /// How long the oldest of them has been waiting, in seconds.
     pub audit_oldest: Gauge,
     /// Seconds that an attempt to write a batch of records took, its sync included.
@@ -333,10 +339,15 @@ impl Metrics {
                 "Requests that may be worked on at a time; more are refused.",
             ),
             audit_queue: gauge("sidegate_audit_queue_records", "Audit records accepted and not yet written."),
-            audit_unindexed: counter(
-                "sidegate_audit_unindexed_total",
-                "Records that are written and left out of the copy that the admin listener reads.",
+            audit_lost: counter(
+                "sidegate_audit_lost_records_total",
+                "Records of reads that were left out because too many waited, with audit.durability = relaxed.",
             ),
+            audit_wait_seconds: seconds(
+                "sidegate_audit_wait_duration_seconds",
+                "Time that a call waited until its audit record was durable.",
+            ),
+            sinks: SinkMetrics::new(&registry),
             audit_queue_max: gauge(
                 "sidegate_audit_queue_max_records",
                 "Audit records that may wait; with more no request begins.",

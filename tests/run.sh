@@ -85,6 +85,8 @@ python_packages "$clients/requirements-v1.txt"
 SIDEGATE_TEST_PYTHON_V1=$venv/bin/python
 python_packages "$clients/canaille/requirements.txt"
 SIDEGATE_TEST_CANAILLE=$venv/bin/python
+python_packages "$clients/collector/requirements.txt"
+SIDEGATE_TEST_COLLECTOR=$venv/bin/python
 python_packages "$clients/requirements.txt" "$clients/helpdesk/requirements.txt"
 SIDEGATE_TEST_PYTHON=$venv/bin/python
 
@@ -131,6 +133,19 @@ else
     [ -d "$cache/debian-prometheus" ] || unpack prometheus "$cache/debian-prometheus"
     SIDEGATE_TEST_PROMETHEUS=$cache/debian-prometheus/usr/bin
 fi
+# rsyslog, unpacked for the same reason, beside the libraries that it brings, all in one directory.
+SIDEGATE_TEST_RSYSLOG=$cache/debian-rsyslog
+if [ ! -d "$SIDEGATE_TEST_RSYSLOG" ]; then
+    making=$(mktemp -d "$cache/making.XXXXXX")
+    for package in rsyslog rsyslog-openssl liblognorm5 libestr0 libfastjson4; do
+        unpack "$package" "$making/$package"
+        cp -a "$making/$package/." "$making/"
+        rm -rf "${making:?}/$package"
+    done
+    chmod 755 "$making"
+    mv -T "$making" "$SIDEGATE_TEST_RSYSLOG" 2>/dev/null || rm -rf "$making"
+fi
+export SIDEGATE_TEST_RSYSLOG
 # What a client makes of a desktop extension.
 SIDEGATE_TEST_MCPB=$cache/mcpb-$(pinned "$deploy/mcpb/package-lock.json" "$deploy/mcpb/.npmrc")
 if [ ! -d "$SIDEGATE_TEST_MCPB" ]; then
@@ -149,7 +164,7 @@ SIDEGATE_TEST_CLIENTS=$clients
 for SIDEGATE_TEST_NODE in "$packages_at"/node_modules/node-linux-*/bin/node; do :; done
 SIDEGATE_TEST_CHROMIUM=$(command -v chromium)
 export SIDEGATE_TEST_CLIENTS SIDEGATE_TEST_NODE SIDEGATE_TEST_PYTHON SIDEGATE_TEST_PYTHON_V1 SIDEGATE_TEST_RMCP
-export SIDEGATE_TEST_CHROMIUM SIDEGATE_TEST_CANAILLE
+export SIDEGATE_TEST_CHROMIUM SIDEGATE_TEST_CANAILLE SIDEGATE_TEST_COLLECTOR
 "$SIDEGATE_TEST_NODE" --version >/dev/null 2>&1 || die "the Node 22 of tests/clients does not run on this machine ($(uname -sm))."
 
 rounds=${SIDEGATE_TEST_ROUNDS:-1}

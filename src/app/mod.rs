@@ -14,10 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use rand::distr::{Alphanumeric, SampleString};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use notify::Notify;
 use reload::Reload;
@@ -25,19 +29,20 @@ pub use reload::Source;
 use tenants::Tenants;
 use wing::{Shared, Wing};
 
-use crate::audit::{self, Audit, Index};
+use crate::audit::{Audit, Carrier, Committed, Keeper, Redactors};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::admin::{self as admin_web, AdminDoor};
 use crate::edge::ops::Ops;
 use crate::edge::{Door, Listening, Phase, Through, Upstream};
-use crate::gate::admin::{Admin, Admins, Record};
+use crate::gate::admin::{Admin, Admins, Journal};
 use crate::gate::{Activities, Extra, Front, Gate, Neighbours, Pulse, TENANTS, Whereabouts};
 use crate::identity::metadata::Resource;
 use crate::metrics::Metrics;
 use crate::outbound::Transport;
+use crate::record::Signer;
 use crate::secret::Secret;
-use crate::store::{EventRow, Store, TenantRow};
+use crate::store::{Store, TenantRow};
 use crate::tool::table::ToolRow;
 use crate::trace::Tracer;
 
@@ -52,8 +57,8 @@ const SERVING: &str = "Serving";
 /// What revoking the keys has at least, however long the calls in flight took.
 const REVOKING: Duration = Duration::from_secs(3);
 
-/// How long the last events may take to be copied to the store.
-const INDEXING: Duration = Duration::from_secs(3);
+/// How long sinks may take to receive the last records; what they lack then, the next start carries.
+const CARRYING: Duration = Duration::from_secs(3);
 
 /// How long the last answers may take to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -107,7 +112,7 @@ pub struct App {
     main: Wing,
     front: Arc<Front>,
     admins: Arc<Admins>,
-    index: Index,
+    keeping: (Keeper, Vec<Carrier>),
     sockets: Sockets,
     source: Option<Source>,
     notify: Arc<Notify>,
@@ -127,10 +132,17 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     let psa = wing::psa(config, &row);
     let door = crate::psa::open(&psa, clock.clone()).await.map_err(failed)?;
     let known = resource(config, &row);
+    let redactors = redactors(config, &store).await?;
+    let signer = signer(config, &store).await?;
+    let opening = {
+        let (audit, store, clock) = (config.audit.clone(), store.clone(), clock.clone());
+        let metrics = Arc::new(Metrics::new());
+        move || Audit::of_store(&audit, store.clone(), signer.clone(), metrics.clone(), clock.clone())
+    };
     Ok(Admin {
         resource: Box::new(move || known.clone()),
         psa_tenant: psa.tenant,
-        record: Record::new(store.clone(), None, clock.clone()),
+        journal: Journal::alone(opening, redactors, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
         tenant: row.id,
@@ -184,14 +196,35 @@ fn base(config: &Config) -> String {
 }
 
 /// Has each tenant's events noted in its PSA, where that is wanted.
-fn note(activities: &RwLock<HashMap<String, Activities>>, events: &[EventRow]) {
-    let activities = activities.read();
-    for event in events {
-        if let Some(way) = activities.get(&event.tenant_id) {
-            // What has no room is left out there; it is on record.
-            way.note_events(std::slice::from_ref(event));
+async fn note(activities: Arc<RwLock<HashMap<String, Activities>>>, mut committed: Receiver<Committed>) {
+    loop {
+        match committed.recv().await {
+            Ok(records) => {
+                let activities = activities.read();
+                for record in records.iter() {
+                    if let Some(way) = activities.get(&record.facts.tenant) {
+                        // What has no room is left out there; it is on record.
+                        way.note_records(std::slice::from_ref(&**record));
+                    }
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Who signs the record: the configured key, or the one in the store that whoever came first made.
+async fn signer(config: &Config, store: &Store) -> Result<Arc<Signer>, AppError> {
+    if !config.audit.key.is_empty() {
+        let signer = Signer::new(&config.audit.key).map(Arc::new);
+        return signer.map_err(|wrong| AppError(format!("audit.key: {wrong}")));
+    }
+    let made = STANDARD.encode(rand::random::<[u8; 32]>());
+    let kept = store.setting("audit.key", &made).await.map_err(failed)?;
+    Signer::new(&Secret::new(kept))
+        .map(Arc::new)
+        .map_err(|wrong| AppError(format!("the audit key in the store {wrong}")))
 }
 
 /// Replicas that share the store take each other's sessions, whether anybody thought of a key or not: the store then has
@@ -203,6 +236,19 @@ async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppErr
         config.sessions.key = Some(Secret::new(kept));
     }
     Ok(())
+}
+
+/// What the record does not show of each tenant. Without a salt of the configuration's the store has one that whoever
+/// came first made: equal values are equal in all records.
+async fn redactors(config: &Config, store: &Store) -> Result<Redactors, AppError> {
+    let salt = match &config.redaction.salt {
+        Some(salt) => salt.clone(),
+        None => {
+            let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
+            Secret::new(store.setting("redaction.salt", &made).await.map_err(failed)?)
+        }
+    };
+    Ok(Redactors::new(&config.redaction, &config.redactions, salt.expose().as_bytes()))
 }
 
 /// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
@@ -232,16 +278,14 @@ impl App {
     ) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.store, clock.clone()).await.map_err(failed)?;
-        let keep = config.audit.keep.as_millis();
-        let (tap, index) = audit::index(store.clone(), clock.clone(), metrics.clone(), keep);
+        let signer = signer(&config, &store).await?;
+        let (audit, recorder) =
+            Audit::of_store(&config.audit, store.clone(), signer, metrics.clone(), clock.clone());
+        let keeping =
+            Keeper::open(&config.audit, &config.sinks, store.clone(), audit.clone(), &metrics, clock.clone());
+        let keeping = keeping.map_err(failed)?;
+        tokio::spawn(recorder.work());
         let activities: Arc<RwLock<HashMap<String, Activities>>> = Arc::default();
-        let noted = activities.clone();
-        let index = index.telling(move |events| note(&noted, events));
-        let audit = match keep {
-            0 => Audit::open(&config.audit, metrics.clone()),
-            _ => Audit::tapped(&config.audit, metrics.clone(), tap),
-        };
-        let audit = audit.map_err(failed)?;
         let tracer =
             Tracer::open(&config.trace, &metrics).map_err(|error| AppError(format!("trace.{error}")))?;
         let tenant = config.tenant.id.clone();
@@ -250,10 +294,12 @@ impl App {
             crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let mut config = config;
         share_sessions(&mut config, &store).await?;
+        let redactors = redactors(&config, &store).await?;
         let shared = Arc::new(Shared {
             bound: sockets.door.addresses(),
             pulse: Pulse::open(store.clone()).await.map_err(failed)?,
-            record: Record::new(store.clone(), Some(audit.clone()), clock.clone()),
+            journal: Journal::running(audit.clone(), redactors.clone(), clock.clone()),
+            redactors,
             neighbours: Neighbours::new(store.clone(), clock.clone()),
             config: Arc::new(ArcSwap::from_pointee(config)),
             store,
@@ -275,7 +321,7 @@ impl App {
             admins: Arc::new(Admins::new(main.admin.clone())),
             shared,
             main,
-            index,
+            keeping,
             sockets,
             source: None,
             notify: Arc::default(),
@@ -329,7 +375,7 @@ impl App {
     /// Serves until `stop` ends or an operator has it drain: see [`leave`]. After both, keys are
     /// revoked and the record is written.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { shared, mut main, front, admins, index, sockets, source, notify } = self;
+        let Self { shared, mut main, front, admins, keeping, sockets, source, notify } = self;
         let config = shared.config.load_full();
         let web = admin_web::router(&config.admin, &sockets.admin.addresses(), admins.clone());
         let tenants = Arc::new(Tenants::new(shared.clone(), front.clone(), admins));
@@ -337,7 +383,12 @@ impl App {
         background.spawn(shared.pulse.clone().follow());
         background.spawn(shared.neighbours.clone().follow());
         main.start(&shared);
-        let indexed = tokio::spawn(index.follow());
+        background.spawn(note(shared.activities.clone(), shared.audit.committed()));
+        let (keeper, carriers) = keeping;
+        let quit = CancellationToken::new();
+        background.spawn(keeper.follow(quit.clone()));
+        let carrying: JoinSet<()> =
+            carriers.into_iter().map(|carrier| carrier.follow(quit.clone())).collect();
         let through = Through::open(&config.passthrough, web_server(&config)?)
             .map_err(|message| AppError(format!("passthrough: {message}")))?;
         let mut door = sockets.door.serve(&config.server, front.clone(), through).map_err(AppError)?;
@@ -387,15 +438,23 @@ impl App {
         background.shutdown().await;
         main.stop().await;
         tokio::join!(shared.audit.close(), shared.tracer.close());
-        if tokio::time::timeout(INDEXING, indexed).await.is_err() {
-            tracing::warn!("not all events could be copied to the store; they are on record");
-        }
+        carried(carrying, quit).await;
         shared.store.close().await;
         let _ = stop_ops.send(true);
         let _ = tokio::time::timeout(Duration::from_secs(1), serving_ops).await;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Gives sinks a moment for the last records.
+async fn carried(mut carrying: JoinSet<()>, quit: CancellationToken) {
+    let done = async { while carrying.join_next().await.is_some() {} };
+    if tokio::time::timeout(CARRYING, done).await.is_err() {
+        tracing::warn!("not all sinks have all audit records; they get them after the next start");
+    }
+    quit.cancel();
+    while carrying.join_next().await.is_some() {}
 }
 
 /// Goes all the way out once the drain has begun: not ready, a pause for balancers to notice, new

@@ -9,10 +9,10 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, resource};
-use crate::audit::Audit;
+use crate::audit::{Audit, Redactors};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::gate::admin::{Admin, Record};
+use crate::gate::admin::{Admin, Journal};
 use crate::gate::{
     Activities, ActivityFollower, Authenticator, Catalogue, CatalogueParts, Credentials, Defaults, Desk,
     DeskParts, DeskTerms, Doorway, Gate, Neighbours, Pulse, Roster, SseTerms, Standing, StoreShelf, TENANTS,
@@ -34,7 +34,8 @@ pub(super) struct Shared {
     pub idp: Arc<dyn Idp>,
     pub audit: Audit,
     pub tracer: Tracer,
-    pub record: Record,
+    pub journal: Journal,
+    pub redactors: Redactors,
     pub neighbours: Arc<Neighbours>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -128,7 +129,7 @@ impl Shared {
             keys: psa.keys,
             directory: psa.directory,
             hosted: config.idp.hosted(),
-            record: self.record.clone(),
+            journal: self.journal.clone(),
             clock: self.clock.clone(),
         };
         let activity = self.activity(&config, row, admin.directory.clone());
@@ -184,6 +185,7 @@ impl Shared {
                 call_timeout: server.call_timeout.0,
                 limits: config.limits,
                 sessions: config.sessions.clone(),
+                rules: self.redactors.of(&row.id),
             },
             sse: SseTerms::from(&config.sse),
         }

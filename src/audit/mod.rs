@@ -1,73 +1,103 @@
-//! The door to the record: one [`Event`] a request, secrets taken out, written in order and never lost.
+//! The door to the record: one [`Event`] a request, secrets taken out, chained, durable before anybody relies on it.
 //!
 //! It knows nothing of requests beyond the facts it is handed, and not who asks.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
+use crate::secret::Secret;
 use crate::units::{Size, Span};
 
+#[cfg(feature = "server")]
+mod carrier;
+mod chains;
 mod event;
 #[cfg(feature = "server")]
-mod index;
+mod keeper;
+mod ledger;
 mod pipeline;
 mod redact;
 mod sink;
 
 #[cfg(feature = "server")]
-pub use index::{Index, Tap, index};
-
+pub use carrier::Carrier;
 pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
-pub use pipeline::Audit;
-pub use redact::{REDACTED, redact, redact_target, redact_text};
+#[cfg(feature = "server")]
+pub use keeper::Keeper;
+pub use pipeline::{Audit, Committed, Recorder};
+pub use redact::{REDACTED, RedactionConfig, Redactors, Results, Rules, TenantRedaction};
+#[cfg(feature = "server")]
+pub use sink::SinkConfig;
+
+/// What must be on the disk before it is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Every call, reads too: where it cannot be recorded, its answer is withheld.
+    All,
+    /// Calls that write: the intent before the PSA is called, the outcome before the answer. Reads are on the disk
+    /// within [`AuditConfig::flush`], and refused while too many wait.
+    #[default]
+    Writes,
+    /// As `writes`, but reads go on where the record cannot keep up: what is left out is counted, on record too.
+    Relaxed,
+}
 
 /// The `[audit]` section of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
-    /// Where records go: the name of a sink, `stdout` or `file`.
-    pub sink: String,
-    /// The file that the sink `file` appends to; its directory must exist. Empty means not set.
-    pub path: PathBuf,
-    /// The size at which the file is moved to `<path>.1` and a new one begun.
-    pub rotate_size: Size,
-    /// How many moved files are kept.
-    pub rotate_keep: u32,
+    /// What must be on the disk before it is answered.
+    pub durability: Durability,
+    /// How long records of which nobody waits may wait for company.
+    pub flush: Span,
     /// Records that may wait to be written before new requests are turned away.
     pub queue: usize,
-    /// How long the copy in Sidegate's own tables is kept, by which the admin listener answers; nothing: none is made.
+    /// How often the record is signed.
+    pub checkpoint: Span,
+    /// What it is signed with: 32 random bytes in base64. Empty: a key that whoever came first made, kept in the store.
+    pub key: Secret,
+    /// How long the record is kept; nothing: for ever.
     pub keep: Span,
+    /// How much of it is kept, the oldest going first; nothing: all.
+    pub keep_size: Size,
 }
 
 impl Default for AuditConfig {
     fn default() -> Self {
         Self {
-            sink: "stdout".to_owned(),
-            path: PathBuf::new(),
-            rotate_size: Size(64 << 20),
-            rotate_keep: 10,
+            durability: Durability::Writes,
+            flush: Span::millis(100),
             queue: 10_000,
-            keep: Span::seconds(30 * 86_400),
+            checkpoint: Span::seconds(60),
+            key: Secret::default(),
+            keep: Span::seconds(400 * 86_400),
+            keep_size: Size(0),
         }
     }
 }
 
+/// The bounds of `flush` and `checkpoint`, in milliseconds.
+const FLUSH: std::ops::RangeInclusive<i64> = 1..=10_000;
+const CHECKPOINT: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
+
 impl AuditConfig {
     /// Everything that is wrong with the section, as (key, message with the remedy); no I/O.
     pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = match sink::kind(&self.sink) {
-            Some(kind) => (kind.problems)(self),
-            None => vec![(
-                "sink".to_owned(),
-                format!("`{}` is not a sink; write one of {}", self.sink, sink::names()),
-            )],
-        };
+        let mut problems = Vec::new();
+        let mut problem = |key: &str, message: String| problems.push((key.to_owned(), message));
+        if !FLUSH.contains(&self.flush.as_millis()) {
+            problem("flush", format!("{} is out of range; write 1ms to 10s, such as 100ms", self.flush));
+        }
         if self.queue == 0 {
-            problems.push((
-                "queue".to_owned(),
-                "0 would turn every request away; write 1 or more, such as 10000".to_owned(),
-            ));
+            problem("queue", "0 would turn every request away; write 1 or more, such as 10000".to_owned());
+        }
+        if !CHECKPOINT.contains(&self.checkpoint.as_millis()) {
+            problem("checkpoint", format!("{} is out of range; write 1s to 1d, such as 1m", self.checkpoint));
+        }
+        if !self.key.is_empty()
+            && let Err(wrong) = crate::record::Signer::new(&self.key)
+        {
+            problem("key", wrong);
         }
         problems
     }
@@ -76,13 +106,10 @@ impl AuditConfig {
 /// Why a record is not on its way or not safe.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum AuditError {
-    /// No sink has this name.
-    #[error("audit.sink: `{0}` is not a sink; write one of {1}")]
-    UnknownSink(String, String),
-    /// The sink could not be opened at start.
+    /// The record or a sink could not be opened at start.
     #[error("{0}")]
     Open(String),
-    /// The record is not known to be written and synced; what depends on it must not happen.
+    /// The record is not known to be on the disk; what depends on it must not happen.
     #[error("the audit record could not be written: {0}")]
     Write(String),
     /// The audit was closed before.
@@ -96,30 +123,25 @@ mod tests {
 
     #[test]
     fn the_defaults_have_no_problems_and_read_back_what_they_write() {
-        let config = AuditConfig::default();
+        let config = AuditConfig { key: Secret::new(""), ..AuditConfig::default() };
         assert_eq!(config.problems(), []);
-        let written = serde_json::to_value(&config).unwrap();
-        assert_eq!(serde_json::from_value::<AuditConfig>(written).unwrap(), config);
-        assert!(serde_json::from_str::<AuditConfig>(r#"{"sinks": "file"}"#).is_err());
+        let written = serde_json::to_string(&AuditConfig::default()).unwrap().replace("[secret]", "");
+        assert_eq!(serde_json::from_str::<AuditConfig>(&written).unwrap(), config);
+        assert!(serde_json::from_str::<AuditConfig>(r#"{"sink": "file"}"#).is_err());
     }
 
     #[test]
     fn every_problem_is_named_at_once_with_its_key() {
         let config = AuditConfig {
-            sink: "file".to_owned(),
-            rotate_size: Size(10),
-            rotate_keep: 0,
+            flush: Span::seconds(60),
             queue: 0,
+            checkpoint: Span::millis(1),
+            key: Secret::new("hunter2"),
             ..AuditConfig::default()
         };
-        let keys: Vec<String> = config.problems().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["path", "rotate_size", "rotate_keep", "queue"]);
-    }
-
-    #[test]
-    fn an_unknown_sink_is_answered_with_the_known_ones() {
-        let config = AuditConfig { sink: "syslogd".to_owned(), ..AuditConfig::default() };
         let problems = config.problems();
-        assert!(problems[0].1.contains("stdout") && problems[0].1.contains("file"), "{problems:?}");
+        let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["flush", "queue", "checkpoint", "key"]);
+        assert!(!format!("{problems:?}").contains("hunter2"));
     }
 }

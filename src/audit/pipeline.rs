@@ -1,287 +1,345 @@
-//! From the request's path to the sink: a queue that takes at once and one thread that writes.
+//! From the request's path to the record: a queue that takes at once, and one task that writes many together.
 //!
-//! Records are written in the order they were submitted. A record that cannot be written waits and is
-//! tried again; one that was asked to be durable is answered at once with the error, and given up.
+//! Records get their places in the order in which they were submitted. What cannot be written waits and is tried again;
+//! who waits for one is told of the first failure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::{oneshot, watch};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+use uuid::Uuid;
 
-use super::sink::{self, Sink};
-use super::{AuditConfig, AuditError, Event};
+use super::chains::Chains;
+use super::ledger::{FileLedger, Ledger, Nowhere};
+use super::sink::file::{FileSink, Rotation};
+use super::{AuditConfig, AuditError, Durability, Event};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::record::{Facts, Record, Signer};
+use crate::secret::Secret;
 
 mod writer;
 
-use writer::{Copy, Writer};
+use writer::Writer;
 
-/// How long records may wait for company before they are written together: waking the writer for each
-/// one costs more than writing it. Durable records do not wait.
-const LINGER: Duration = Duration::from_millis(5);
 /// Records that are worth waking the writer for.
-const CROWD: usize = 256;
-/// How long closing tries a sink that fails before it gives up.
+const CROWD: usize = 512;
+/// How long closing tries a ledger that fails before it gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Commits that who listens may be behind.
+const COMMITS: usize = 32;
 
-/// The way to the record; clones share it. Dropping the last one writes what is left, as
-/// [`Audit::close`] does, but blocks its thread for it.
+/// What was committed together.
+pub type Committed = Arc<[Arc<Record>]>;
+
+/// The way to the record; clones share it.
 #[derive(Clone)]
-pub struct Audit(Arc<Handle>);
+pub struct Audit(Arc<Shared>);
 
-struct Handle {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// Closes when the writer has stopped, however it stopped.
-    stopped: watch::Receiver<()>,
-}
+/// What writes the record; it works while [`Recorder::work`] is polled.
+pub struct Recorder(Writer);
 
 struct Shared {
     line: Mutex<Line>,
-    wake: Condvar,
-    depth: Arc<Depth>,
-    queue: usize,
-}
-
-/// Records accepted and not yet written, shown as a metric too.
-struct Depth {
-    count: AtomicUsize,
+    wake: Notify,
+    /// Records accepted and not yet written, shown as a metric too.
+    depth: AtomicUsize,
     metrics: Arc<Metrics>,
-    /// Since when the oldest record that the writer has taken waits.
-    oldest: Mutex<Option<Instant>>,
+    queue: usize,
+    durability: Durability,
+    flush: Duration,
+    signer: Arc<Signer>,
+    process: String,
+    committed: broadcast::Sender<Committed>,
+    /// True when the writer has stopped, however it stopped.
+    stopped: watch::Receiver<bool>,
 }
 
-/// The records that wait for the writer, and what it needs to know to wait itself.
+/// The records that wait for the writer.
 #[derive(Default)]
 struct Line {
     items: Vec<Item>,
+    /// Who waits for all that was submitted before.
+    flushes: Vec<Ack>,
     urgent: bool,
     closing: bool,
-    /// The writer sleeps until it is woken.
-    asleep: bool,
-    /// The writer has gone home and left this, for whoever comes late.
-    retired: Option<Writer>,
+    /// Nobody will come for what waits.
+    closed: bool,
+    /// Since when the oldest record waits that the writer has taken.
+    taken: Option<Instant>,
+    /// By tenant: records that were left out, because too many waited.
+    lost: BTreeMap<String, u64>,
 }
 
 struct Item {
-    event: Event,
+    entry: Entry,
     since: Instant,
-    ack: Option<oneshot::Sender<Result<(), AuditError>>>,
+    ack: Option<Ack>,
 }
 
-impl Audit {
-    /// Opens the sink that `config` names and starts its writer thread.
-    ///
-    /// # Errors
-    /// [`AuditError::UnknownSink`], or [`AuditError::Open`] with the key and the remedy.
-    pub fn open(config: &AuditConfig, metrics: Arc<Metrics>) -> Result<Audit, AuditError> {
-        Self::start(sink::open(config)?, config.queue, metrics, PATIENCE, None)
+/// What is submitted: an event, made facts of where it is written, off the request's path; or facts.
+enum Entry {
+    Event(Event),
+    Facts(Box<Facts>),
+}
+
+impl Entry {
+    fn tenant(&self) -> &str {
+        match self {
+            Self::Event(event) => event.tenant(),
+            Self::Facts(facts) => &facts.tenant,
+        }
     }
 
-    /// The same, and `tap` gets a copy of each record.
+    fn into_facts(self) -> Facts {
+        match self {
+            Self::Event(event) => event.into_facts(),
+            Self::Facts(facts) => *facts,
+        }
+    }
+}
+
+type Ack = oneshot::Sender<Result<(), AuditError>>;
+
+impl Audit {
+    /// The record in `store`, signed by `signer`.
+    #[cfg(feature = "server")]
+    pub fn of_store(
+        config: &AuditConfig,
+        store: crate::store::Store,
+        signer: Arc<Signer>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> (Audit, Recorder) {
+        let process = Uuid::new_v4().to_string();
+        let ledger = super::ledger::RowLedger::new(store, &process);
+        Self::new(config, Box::new(ledger), process, signer, metrics, clock)
+    }
+
+    /// The record in a file, signed by a key of the moment.
     ///
     /// # Errors
-    /// As [`Audit::open`].
-    #[cfg(feature = "server")]
-    pub fn tapped(config: &AuditConfig, metrics: Arc<Metrics>, tap: super::Tap) -> Result<Audit, AuditError> {
-        let copy: Copy = Box::new(move |event, line| tap.copy(event, line));
-        Self::start(sink::open(config)?, config.queue, metrics, PATIENCE, Some(copy))
+    /// [`AuditError::Open`] where the file cannot be written.
+    pub fn of_file(
+        path: &std::path::Path,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<(Audit, Recorder), AuditError> {
+        let file = FileSink::open(path, Rotation::default()).map_err(|error| {
+            AuditError::Open(format!(
+                "{} cannot be written ({error}); create its directory and make sure that you may write there",
+                path.display()
+            ))
+        })?;
+        let ledger = Box::new(FileLedger::new(file));
+        Ok(Self::new(&AuditConfig::default(), ledger, Uuid::new_v4().to_string(), passing()?, metrics, clock))
     }
 
     /// No record at all, for who has nobody to answer to.
     ///
     /// # Errors
-    /// [`AuditError::Open`] where no thread can be started.
-    pub fn off(metrics: Arc<Metrics>) -> Result<Audit, AuditError> {
-        Self::start(Box::new(sink::Nowhere), AuditConfig::default().queue, metrics, PATIENCE, None)
+    /// [`AuditError::Open`] where no key can be made.
+    pub fn off(metrics: Arc<Metrics>, clock: Clock) -> Result<(Audit, Recorder), AuditError> {
+        let config = AuditConfig { durability: Durability::Relaxed, ..AuditConfig::default() };
+        Ok(Self::new(&config, Box::new(Nowhere), Uuid::new_v4().to_string(), passing()?, metrics, clock))
     }
 
-    fn start(
-        sink: Box<dyn Sink>,
-        queue: usize,
+    fn new(
+        config: &AuditConfig,
+        ledger: Box<dyn Ledger>,
+        process: String,
+        signer: Arc<Signer>,
         metrics: Arc<Metrics>,
-        patience: Duration,
-        copy: Option<Copy>,
-    ) -> Result<Audit, AuditError> {
-        let depth = Arc::new(Depth { count: AtomicUsize::new(0), metrics, oldest: Mutex::default() });
-        depth.metrics.audit_queue_max.set(i64::try_from(queue).unwrap_or(i64::MAX));
-        let writer = Writer::new(sink, Arc::clone(&depth), copy);
-        let shared = Arc::new(Shared { line: Mutex::default(), wake: Condvar::new(), depth, queue });
-        let (running, stopped) = watch::channel(());
-        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                shared.write(writer, patience);
-                drop(running);
-            }
+        clock: Clock,
+    ) -> (Audit, Recorder) {
+        metrics.audit_queue_max.set(i64::try_from(config.queue).unwrap_or(i64::MAX));
+        let (running, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            line: Mutex::default(),
+            wake: Notify::new(),
+            depth: AtomicUsize::new(0),
+            metrics,
+            queue: config.queue,
+            durability: config.durability,
+            flush: config.flush.0,
+            signer: signer.clone(),
+            process: process.clone(),
+            committed: broadcast::Sender::new(COMMITS),
+            stopped,
         });
-        let thread =
-            thread.map_err(|error| AuditError::Open(format!("the audit writer cannot start: {error}")))?;
-        Ok(Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)), stopped })))
+        let chains = Chains::new(process, signer);
+        let checkpoint = config.checkpoint.as_millis();
+        let writer = Writer::new(shared.clone(), ledger, chains, clock, checkpoint, running);
+        (Self(shared), Recorder(writer))
     }
 
-    /// Hands `event` over and returns at once; it will be written after all that came before it.
+    /// Hands `event` over and returns at once; it gets its place after all that came before it.
     ///
-    /// Usable anywhere, also in `Drop` and outside a runtime. Only after [`Audit::close`] it writes
-    /// itself, and so may block.
+    /// Usable anywhere, also in `Drop` and outside a runtime.
     pub fn submit(&self, event: Event) {
-        self.0.shared.submit(Item { event, since: Instant::now(), ack: None });
+        self.0.submit(Item { entry: Entry::Event(event), since: Instant::now(), ack: None });
     }
 
-    /// Hands `event` over and returns when it is written and synced. A caller that goes away meanwhile
-    /// does not take the record along.
+    /// Hands `event` over and returns when it is durable. A caller that goes away meanwhile does not take the record
+    /// along.
     ///
     /// # Errors
-    /// [`AuditError::Write`] as soon as an attempt fails: the record may or may not be there, and is not
-    /// tried again. [`AuditError::Closed`] after [`Audit::close`].
+    /// [`AuditError::Write`] as soon as an attempt fails: the record may come later, and is tried again.
+    /// [`AuditError::Closed`] after [`Audit::close`].
     pub async fn submit_durable(&self, event: Event) -> Result<(), AuditError> {
-        let (ack, mut answer) = oneshot::channel();
+        self.durable(Entry::Event(event)).await
+    }
+
+    /// [`Audit::submit_durable`] of what is no request's.
+    #[cfg(feature = "server")]
+    pub(super) async fn submit_facts(&self, facts: Facts) -> Result<(), AuditError> {
+        self.durable(Entry::Facts(Box::new(facts))).await
+    }
+
+    async fn durable(&self, entry: Entry) -> Result<(), AuditError> {
+        let since = Instant::now();
+        let (ack, answer) = oneshot::channel();
+        self.0.submit(Item { entry, since, ack: Some(ack) });
+        let answer = self.answer(answer).await;
+        self.0.metrics.audit_wait_seconds.observe(since.elapsed().as_secs_f64());
+        answer
+    }
+
+    async fn answer(&self, mut answer: oneshot::Receiver<Result<(), AuditError>>) -> Result<(), AuditError> {
         let mut stopped = self.0.stopped.clone();
-        self.0.shared.submit(Item { event, since: Instant::now(), ack: Some(ack) });
         tokio::select! {
             biased;
             answered = &mut answer => answered.unwrap_or(Err(AuditError::Closed)),
             // Only a writer that died leaves a record unanswered; nobody may wait for it for ever.
-            _ = stopped.changed() => answer.try_recv().unwrap_or(Err(AuditError::Closed)),
+            _ = stopped.wait_for(|stopped| *stopped) => answer.try_recv().unwrap_or(Err(AuditError::Closed)),
         }
+    }
+
+    /// Returns when all that was submitted before is durable.
+    ///
+    /// # Errors
+    /// As [`Audit::submit_durable`].
+    pub async fn flush(&self) -> Result<(), AuditError> {
+        let (ack, answer) = oneshot::channel();
+        {
+            let mut line = self.0.line.lock();
+            if line.closed {
+                return Err(AuditError::Closed);
+            }
+            line.flushes.push(ack);
+            line.urgent = true;
+        }
+        self.0.wake.notify_one();
+        self.answer(answer).await
+    }
+
+    /// What must be on the disk before it is answered.
+    pub fn durability(&self) -> Durability {
+        self.0.durability
+    }
+
+    /// Who signs.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.0.signer
+    }
+
+    /// The UUID by which the record knows this process.
+    pub fn process(&self) -> &str {
+        &self.0.process
+    }
+
+    /// What is committed from now on.
+    pub fn committed(&self) -> broadcast::Receiver<Committed> {
+        self.0.committed.subscribe()
     }
 
     /// Records accepted and not yet written.
     pub fn depth(&self) -> usize {
-        self.0.shared.depth.count.load(Ordering::Relaxed)
+        self.0.depth.load(Ordering::Relaxed)
     }
 
     /// Shows how long the oldest record has been waiting.
     pub fn observe(&self) {
-        let shared = &self.0.shared;
+        let line = self.0.line.lock();
         // What the writer has taken is older than what it will take.
-        let taken = *shared.depth.oldest.lock();
-        let since = taken.or_else(|| shared.line.lock().items.first().map(|item| item.since));
+        let since = line.taken.or_else(|| line.items.first().map(|item| item.since));
         let age = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        shared.depth.metrics.audit_oldest.set(age);
+        self.0.metrics.audit_oldest.set(age);
     }
 
     /// False while as many records wait as the configuration allows: no new request should begin.
     pub fn has_room(&self) -> bool {
-        self.depth() < self.0.shared.queue
+        self.0.durability == Durability::Relaxed || self.depth() < self.0.queue
     }
 
-    /// Writes and syncs all that was submitted and stops the writer; a second call waits for the first.
+    /// Writes all that was submitted, signs for it and stops the writer; a second call waits for the first.
     ///
-    /// A sink that keeps failing is given up after 5 s; the log then says how many records are lost.
+    /// A ledger that keeps failing is given up after 5 s; the log then says how many records are lost.
     pub async fn close(&self) {
-        self.0.shared.close();
+        self.0.line.lock().closing = true;
+        self.0.wake.notify_one();
+        self.ended().await;
+    }
+
+    /// Returns when nothing is written any more.
+    pub async fn ended(&self) {
         let mut stopped = self.0.stopped.clone();
-        // Nothing is ever sent: this ends when the sender is dropped.
-        while stopped.changed().await.is_ok() {}
+        // An error is a writer that is gone.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared.close();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the audit writer panicked");
-        }
+impl Recorder {
+    /// Writes the record until [`Audit::close`].
+    pub async fn work(self) {
+        self.0.work().await;
     }
+}
+
+/// A key that nobody will know again.
+fn passing() -> Result<Arc<Signer>, AuditError> {
+    use base64::Engine as _;
+    let seed: [u8; 32] = rand::random();
+    let seed = Secret::new(base64::engine::general_purpose::STANDARD.encode(seed));
+    Signer::new(&seed).map(Arc::new).map_err(AuditError::Open)
 }
 
 impl Shared {
     fn submit(&self, item: Item) {
-        self.depth.more();
         let mut line = self.line.lock();
-        if let Some(mut writer) = line.retired.take() {
+        if line.closed {
+            drop(line);
+            tracing::error!(tenant = item.entry.tenant(), "an audit record came after the end and is lost");
             if let Some(ack) = item.ack {
-                self.depth.less(1);
-                line.retired = Some(writer);
                 // Without its receiver there is nobody to tell.
                 let _ = ack.send(Err(AuditError::Closed));
-                return;
             }
-            writer.take([item]);
-            writer.write(true);
-            line.retired = Some(writer);
             return;
         }
+        let full = self.depth.load(Ordering::Relaxed) >= self.queue;
+        if full && self.durability == Durability::Relaxed && item.ack.is_none() {
+            *line.lost.entry(item.entry.tenant().to_owned()).or_default() += 1;
+            drop(line);
+            self.metrics.audit_lost.inc();
+            return;
+        }
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        self.metrics.audit_queue.inc();
+        let first = line.items.is_empty();
         let urgent = item.ack.is_some();
         line.items.push(item);
         line.urgent |= urgent;
-        if line.asleep || urgent || line.items.len() == CROWD {
-            line.asleep = false;
+        if first || urgent || line.items.len() == CROWD {
             drop(line);
             self.wake.notify_one();
         }
     }
 
-    fn close(&self) {
-        self.line.lock().closing = true;
-        self.wake.notify_one();
-    }
-
-    /// The writer thread.
-    fn write(&self, mut writer: Writer, patience: Duration) {
-        let mut spare = Vec::new();
-        let mut give_up = None;
-        loop {
-            let mut line = self.line.lock();
-            self.wait(&mut line, &writer);
-            let closing = line.closing;
-            line.urgent = false;
-            std::mem::swap(&mut line.items, &mut spare);
-            drop(line);
-
-            writer.take(spare.drain(..));
-            writer.write(closing);
-
-            if closing {
-                let give_up = *give_up.get_or_insert_with(|| Instant::now() + patience);
-                let mut line = self.line.lock();
-                let all = line.items.is_empty() && writer.is_clean();
-                if all || (writer.fails() && Instant::now() >= give_up) {
-                    // What came in since is taken along under the lock, so that nothing falls between.
-                    writer.take(line.items.drain(..));
-                    writer.write(true);
-                    writer.report_lost();
-                    writer.alone();
-                    line.retired = Some(writer);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Returns when there is something to do.
-    fn wait(&self, line: &mut parking_lot::MutexGuard<'_, Line>, writer: &Writer) {
-        if let Some(until) = writer.next_attempt(line.closing) {
-            // A durable record is worth an attempt now, for its submitter waits.
-            // Closing does not shorten the pause: the sink needs it as much as before.
-            while !line.urgent && !self.wake.wait_until(line, until).timed_out() {}
-            return;
-        }
-        while line.items.is_empty() && !line.closing {
-            line.asleep = true;
-            self.wake.wait(line);
-        }
-        line.asleep = false;
-        if !line.urgent && !line.closing && line.items.len() < CROWD {
-            self.wake.wait_for(line, LINGER);
-        }
-    }
-}
-
-impl Depth {
-    fn more(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.metrics.audit_queue.inc();
-    }
-
     fn less(&self, records: usize) {
-        self.count.fetch_sub(records, Ordering::Relaxed);
+        self.depth.fetch_sub(records, Ordering::Relaxed);
         self.metrics.audit_queue.sub(i64::try_from(records).unwrap_or(i64::MAX));
     }
 }

@@ -19,6 +19,8 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     names_of_the_endpoint(config, findings);
     issuers(config, findings);
     agents(config, findings);
+    sinks(config, findings);
+    redactions(config, findings);
 }
 
 fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
@@ -119,6 +121,36 @@ fn issuers(config: &Config, findings: &mut Findings) {
     }
 }
 
+fn sinks(config: &Config, findings: &mut Findings) {
+    let (mut names, mut paths, mut printed) = (BTreeMap::new(), BTreeMap::new(), None);
+    for (index, sink) in config.sinks.iter().enumerate() {
+        let at = format!("sinks[{index}]");
+        let kind = format!("{at}.kind");
+        if !sink.name().is_empty()
+            && let Some(first) = names.insert(sink.name(), index)
+        {
+            let message =
+                format!("`{}` is also the name of sinks[{first}]; give one of them another", sink.name());
+            findings.follow(&format!("{at}.name"), &[&kind], message);
+        }
+        match sink.kind.as_str() {
+            "file" if !sink.path.as_os_str().is_empty() => {
+                if let Some(first) = paths.insert(&sink.path, index) {
+                    let message = format!("is the file of sinks[{first}] too; each writes its own");
+                    findings.follow(&format!("{at}.path"), &[&kind], message);
+                }
+            }
+            "stdout" => {
+                if let Some(first) = printed.replace(index) {
+                    let message = format!("is the kind of sinks[{first}] too; there is one standard output");
+                    findings.follow(&kind, &[], message);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 fn agents(config: &Config, findings: &mut Findings) {
     let (mut names, mut subjects) = (BTreeMap::new(), BTreeMap::new());
     let mut trusted: Vec<_> = config.issuers.iter().map(IssuerConfig::trusted).collect();
@@ -156,6 +188,16 @@ fn agents(config: &Config, findings: &mut Findings) {
                 agent.name
             );
             findings.follow(&format!("{at}.provision"), &["psa.keys"], message);
+        }
+    }
+}
+
+fn redactions(config: &Config, findings: &mut Findings) {
+    let mut tenants = BTreeMap::new();
+    for (index, own) in config.redactions.iter().enumerate() {
+        if let Some(first) = tenants.insert(&own.tenant, index).filter(|_| !own.tenant.is_empty()) {
+            let message = format!("is also the tenant of redactions[{first}]; write one for each");
+            findings.follow(&format!("redactions[{index}].tenant"), &[], message);
         }
     }
 }

@@ -29,7 +29,7 @@ use keys::Known;
 use layers::Layers;
 use walk::Walk;
 
-use crate::audit::AuditConfig;
+use crate::audit::{AuditConfig, RedactionConfig, SinkConfig, TenantRedaction};
 use crate::edge::{AdminConfig, OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::admin::AgentSpec;
 use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
@@ -122,16 +122,22 @@ sections! {
         sessions: SessionsConfig,
         /// Where the record is kept.
         audit: AuditConfig,
+        /// What it does not show.
+        redaction: RedactionConfig,
         /// Where spans go.
         trace: TraceConfig,
         /// What the process says about itself.
         log: LogConfig,
     }
     lists {
+        /// Where the record goes beside the store.
+        sinks: SinkConfig,
         /// Whose tokens are accepted.
         issuers: IssuerConfig,
         /// Who may call.
         agents: AgentSpec,
+        /// What of the redaction is different for one tenant.
+        redactions: TenantRedaction,
     }
 }
 

@@ -18,11 +18,6 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     {
         findings.follow("store.url", &[], message);
     }
-    if config.audit.sink == "file"
-        && let Some(message) = config.audit.path.parent().and_then(missing)
-    {
-        findings.follow("audit.path", &["audit.sink"], message);
-    }
     if let Some(file) = &config.idp.ca_file
         && let Err(message) = authorities(file)
     {
@@ -36,6 +31,15 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     }
     for (index, issuer) in config.issuers.iter().enumerate() {
         way(&format!("issuers[{index}]"), &issuer.transport(), findings);
+    }
+    for (index, sink) in config.sinks.iter().enumerate() {
+        let at = format!("sinks[{index}]");
+        if sink.kind == "file"
+            && let Some(message) = sink.path.parent().and_then(missing)
+        {
+            findings.follow(&format!("{at}.path"), &[&format!("{at}.kind")], message);
+        }
+        way(&at, &sink.way(), findings);
     }
     if config.psa.keys == "static" {
         for (agent, file) in &config.psa.static_keys {

@@ -15,7 +15,7 @@ use tokio::fs::File;
 pub use remote::across;
 pub use settings::{Settings, environment};
 
-use crate::audit::{Audit, AuditConfig};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::edge::stdio::{self, AtDesk};
 use crate::gate::{
@@ -61,7 +61,7 @@ impl Connector {
     /// In words that name what to change.
     pub async fn open(settings: Settings, further: &Further) -> Result<Self, String> {
         let (clock, metrics) = (Clock::System, Arc::new(Metrics::new()));
-        let audit = record(further.audit.as_deref(), &metrics)?;
+        let audit = record(further.audit.as_deref(), &metrics, &clock)?;
         let own = Own::new(&settings.search_path).map_err(|reason| format!("ALGA_SEARCH_PATH: {reason}"))?;
         let Settings { url, key, tenant, timeout, registry_path, search_path: _ } = settings;
         let ca_file = further.ca_file.clone();
@@ -95,8 +95,12 @@ impl Connector {
             clock,
             extra: None,
         };
-        let terms =
-            DeskTerms { call_timeout: timeout, limits: NO_LIMITS, sessions: SessionsConfig::default() };
+        let terms = DeskTerms {
+            call_timeout: timeout,
+            limits: NO_LIMITS,
+            sessions: SessionsConfig::default(),
+            rules: Arc::default(),
+        };
         Ok(Self { desk: Desk::new(parts, terms), catalogue, audit })
     }
 
@@ -128,16 +132,14 @@ fn standard() -> Result<(File, File), String> {
 const NO_LIMITS: LimitsConfig =
     LimitsConfig { failed_auth_per_minute: 0, calls_per_minute: 0, calls_in_flight: 0, streams: 0 };
 
-fn record(path: Option<&Path>, metrics: &Arc<Metrics>) -> Result<Audit, String> {
+fn record(path: Option<&Path>, metrics: &Arc<Metrics>, clock: &Clock) -> Result<Audit, String> {
     let opened = match path {
-        None => Audit::off(metrics.clone()),
-        Some(path) => {
-            let config =
-                AuditConfig { sink: "file".to_owned(), path: path.to_owned(), ..AuditConfig::default() };
-            Audit::open(&config, metrics.clone())
-        }
+        None => Audit::off(metrics.clone(), clock.clone()),
+        Some(path) => Audit::of_file(path, metrics.clone(), clock.clone()),
     };
-    opened.map_err(|error| format!("--audit: {error}"))
+    let (audit, recorder) = opened.map_err(|error| format!("--audit: {error}"))?;
+    tokio::spawn(recorder.work());
+    Ok(audit)
 }
 
 fn inventory(catalog: &Catalog) -> Vec<String> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::psa::{Activity, Directory, KeyError};
-use crate::store::EventRow;
+use crate::record::Record;
 
 /// Activities that may wait.
 const WAITING: usize = 10_000;
@@ -46,9 +46,9 @@ impl Activities {
         activities.iter().filter(|activity| self.0.try_send((*activity).clone()).is_err()).count()
     }
 
-    /// [`Activities::note`] of those events that are an agent's tool calls.
-    pub fn note_events(&self, events: &[EventRow]) -> usize {
-        let calls: Vec<_> = events.iter().filter_map(activity).collect();
+    /// [`Activities::note`] of those records that are an agent's tool calls.
+    pub fn note_records(&self, records: &[Record]) -> usize {
+        let calls: Vec<_> = records.iter().filter_map(activity).collect();
         self.note(&calls)
     }
 }
@@ -103,9 +103,10 @@ impl ActivityFollower {
 }
 
 /// An event as the PSA's Activity card shows it; none where it is no agent's tool call.
-fn activity(event: &EventRow) -> Option<Activity> {
+fn activity(record: &Record) -> Option<Activity> {
+    let event = &record.facts;
     let (agent_id, tool) = (event.agent_id.clone()?, event.tool.clone()?);
-    if !matches!(event.kind.as_str(), "call" | "refusal") {
+    if !matches!(&*event.kind, "call" | "refusal") {
         return None;
     }
     let body: Value = serde_json::from_str(&event.body).unwrap_or_default();
@@ -118,7 +119,7 @@ fn activity(event: &EventRow) -> Option<Activity> {
     summary.extend(body["rule"].as_str().filter(|_| denied));
     summary.extend(body["reason"].as_str());
     Some(Activity {
-        id: event.id.clone(),
+        id: event.request_id.clone().unwrap_or_else(|| record.id()),
         agent_id,
         tool,
         arguments: body["arguments"].clone(),
@@ -142,20 +143,28 @@ mod tests {
 
     use super::*;
     use crate::psa::Role;
+    use crate::record::{Chain, ChainId, Facts};
 
-    fn event(outcome: &str, decision: &str, status: Option<i64>) -> EventRow {
-        EventRow {
-            id: "e-1".to_owned(),
-            tenant_id: "main".to_owned(),
+    fn event(outcome: &str, decision: &str, status: Option<i64>) -> Record {
+        of(facts(outcome, decision, status))
+    }
+
+    fn of(facts: Facts) -> Record {
+        Chain::begin(ChainId(1)).append(facts)
+    }
+
+    fn facts(outcome: &str, decision: &str, status: Option<i64>) -> Facts {
+        Facts {
+            tenant: "main".to_owned(),
             agent_id: Some("a-1".to_owned()),
             at: 7,
-            kind: "call".to_owned(),
+            kind: "call".into(),
             tool: Some("call_api_endpoint".to_owned()),
             entry_id: None,
-            decision: Some(decision.to_owned()),
-            outcome: Some(outcome.to_owned()),
+            decision: Some(decision.to_owned().into()),
+            outcome: Some(outcome.to_owned().into()),
             status,
-            request_id: None,
+            request_id: Some("e-1".to_owned()),
             body: json!({
                 "upstream_method": "DELETE", "upstream_path": "/api/v1/tickets/1", "rule": "max_effect",
                 "arguments": { "entryId": "delete-ticket" },
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_event_is_allowed_denied_or_an_error_as_the_psa_counts_it() {
-        let decision = |event: &EventRow| activity(event).map(|shown| (shown.decision, shown.ok));
+        let decision = |event: &Record| activity(event).map(|shown| (shown.decision, shown.ok));
         assert_eq!(decision(&event("ok", "allow", Some(200))), Some(("allow", true)));
         assert_eq!(decision(&event("tool_error", "allow", Some(403))), Some(("deny", false)));
         assert_eq!(decision(&event("denied", "deny", None)), Some(("deny", false)));
@@ -184,9 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_no_agents_tool_call_is_not_shown() {
-        let nobody = EventRow { agent_id: None, ..event("ok", "allow", None) };
-        let listing = EventRow { tool: None, ..event("ok", "allow", None) };
-        let change = EventRow { kind: "change".to_owned(), ..event("ok", "allow", None) };
+        let nobody = of(Facts { agent_id: None, ..facts("ok", "allow", None) });
+        let listing = of(Facts { tool: None, ..facts("ok", "allow", None) });
+        let change = of(Facts { kind: "change".into(), ..facts("ok", "allow", None) });
         assert_eq!([nobody, listing, change].iter().filter_map(activity).count(), 0);
     }
 
@@ -227,7 +236,10 @@ mod tests {
         let following = tokio::spawn(follower.follow());
         for id in ["1", "2", "3"] {
             assert_eq!(
-                activities.note_events(&[EventRow { id: id.to_owned(), ..event("ok", "allow", None) }]),
+                activities.note_records(&[of(Facts {
+                    request_id: Some(id.to_owned()),
+                    ..facts("ok", "allow", None)
+                })]),
                 0
             );
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -256,6 +268,6 @@ mod tests {
     async fn calls_beyond_what_may_wait_are_counted_and_nobody_waits() {
         let (activities, _follower) = activities(Arc::new(Scripted::default()));
         let events = vec![event("ok", "allow", None); WAITING + 3];
-        assert_eq!(activities.note_events(&events), 3);
+        assert_eq!(activities.note_records(&events), 3);
     }
 }

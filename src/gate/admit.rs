@@ -119,7 +119,7 @@ impl Gate {
             address: head.client_address,
             parent: Parent::read(head.traceparent.as_deref(), head.tracestate.as_deref()),
         };
-        let mut trail = Trail::begin(parts, Some(head.request_id.clone()), origin);
+        let mut trail = self.desk.begin(Some(head.request_id.clone()), origin);
         if let Err(refusal) = self.may_try(&head) {
             parts.metrics.refuse(refusal.code());
             trail.refuse(refusal.code());

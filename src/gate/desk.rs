@@ -19,10 +19,10 @@ use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
-use super::trail::{Origin, Trail};
+use super::trail::{Origin, Trail, Unrecorded};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
-use crate::audit::Audit;
+use crate::audit::{Audit, Rules};
 use crate::clock::Clock;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, CallOptions, Reply, Welcome};
@@ -69,12 +69,15 @@ pub struct DeskTerms {
     pub limits: LimitsConfig,
     /// How sessions are kept.
     pub sessions: SessionsConfig,
+    /// What the record does not show.
+    pub rules: Arc<Rules>,
 }
 
 /// The desk.
 pub struct Desk {
     pub(super) parts: DeskParts,
     call_timeout: ArcSwap<Duration>,
+    rules: ArcSwap<Rules>,
     pub(super) limits: Limits,
     pub(super) sessions: Sessions,
     pub(super) watches: Arc<Watches>,
@@ -150,6 +153,7 @@ impl Desk {
         Arc::new(Self {
             listings: REVISIONS.iter().copied().map(raw).collect(),
             call_timeout: ArcSwap::from_pointee(terms.call_timeout),
+            rules: ArcSwap::from(terms.rules),
             limits: Limits::new(terms.limits),
             sessions: Sessions::new(terms.sessions),
             watches: Arc::default(),
@@ -164,6 +168,7 @@ impl Desk {
         self.limits.adopt(terms.limits);
         self.sessions.adopt(terms.sessions);
         self.call_timeout.store(Arc::new(terms.call_timeout));
+        self.rules.store(terms.rules);
     }
 
     /// The longest that a call of `visitor` may take.
@@ -194,8 +199,14 @@ impl Desk {
         let done = match done {
             Ok((reply, outcome)) => {
                 let body = revision.encode(&id, &reply);
-                trail.close(outcome, body.len());
-                Done::Answer { status: 200, body, session: None }
+                match trail.settle(outcome, body.len()).await {
+                    Ok(()) => Done::Answer { status: 200, body, session: None },
+                    Err(Unrecorded) => {
+                        let refusal = Refusal::Unrecorded;
+                        let late = revision.encode_refusal(&id, &refusal.message());
+                        Done::Refused { refusal, late }
+                    }
+                }
             }
             Err(Stop::Fault(fault)) => {
                 trail.fault(&fault);
@@ -238,6 +249,7 @@ impl Desk {
                     return answer.map(|result| (Reply::Other(result), "ok")).map_err(Stop::Fault);
                 }
                 let (result, outcome) = self.call(&name, &arguments, &options, errand, trail).await?;
+                trail.result(&result.text);
                 (message::reply(result), outcome)
             }
             Ask::Other { method, params } => {
@@ -349,9 +361,14 @@ impl Desk {
 
     /// The open record of a request of `visitor`'s.
     pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Trail {
-        let mut trail = Trail::begin(&self.parts, None, origin);
+        let mut trail = self.begin(None, origin);
         trail.caller(&visitor.caller);
         trail
+    }
+
+    /// The open record of a request of whomever, which may have a name already.
+    pub(super) fn begin(&self, request_id: Option<String>, origin: Origin) -> Trail {
+        Trail::begin(&self.parts, self.rules.load_full(), request_id, origin)
     }
 }
 

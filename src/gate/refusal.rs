@@ -171,7 +171,7 @@ impl Refusal {
                 format!("{what}; nothing was done; try again in {retry_after} s")
             }
             Self::Unavailable { message } => (*message).to_owned(),
-            Self::Unrecorded => "the call cannot be put on record, so it was not made; try again shortly".to_owned(),
+            Self::Unrecorded => "calls cannot be put on record, so none is made or answered; try again shortly".to_owned(),
         }
     }
 }

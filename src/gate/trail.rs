@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::desk::DeskParts;
-use crate::audit::{Audit, CallerFacts, EventBuilder, Phase, Verdict};
+use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Rules, Verdict};
 use crate::clock::Millis;
 use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
@@ -65,6 +65,8 @@ pub(super) struct Trail {
     spoken: Option<Box<Spoken>>,
     // None once the record is closed.
     event: Option<EventBuilder>,
+    /// An intent is on record, or may be.
+    intended: bool,
     sent: bool,
     /// Whether a tool is called, and if so, whether it is one of ours.
     tool: Option<bool>,
@@ -82,12 +84,13 @@ struct Spoken {
 }
 
 impl Trail {
-    /// Opens the record of a request that reached authentication; `request_id` is what it is called already.
-    pub fn begin(parts: &DeskParts, request_id: Option<String>, origin: Origin) -> Self {
+    /// Opens the record of a request that reached authentication; `request_id` is what it is called already, `rules`
+    /// what its record does not show.
+    pub fn begin(parts: &DeskParts, rules: Arc<Rules>, request_id: Option<String>, origin: Origin) -> Self {
         let now = parts.clock.now();
         let request_id = request_id.unwrap_or_else(|| self::request_id(now));
         let context = parts.tracer.begin(origin.parent.as_ref());
-        let mut event = EventBuilder::new(request_id.clone(), now);
+        let mut event = EventBuilder::new(request_id.clone(), now, rules);
         event.tenant(&parts.tenant);
         event.trace(&context.trace_id());
         if let Some(address) = origin.address {
@@ -106,6 +109,7 @@ impl Trail {
             context,
             spoken: parts.tracer.exports().then(spoken),
             event: Some(event),
+            intended: false,
             sent: false,
             tool: None,
         }
@@ -272,6 +276,7 @@ impl Trail {
         }
         let since = Instant::now();
         if let Some(intent) = self.event.as_ref().map(EventBuilder::intent) {
+            self.intended = true;
             tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(intent))
                 .await
                 .map_err(|_| Unrecorded)?
@@ -312,10 +317,38 @@ impl Trail {
         self.note(|event| event.upstream(status));
     }
 
+    /// What a tool answered.
+    pub fn result(&mut self, text: &str) {
+        self.note(|event| event.result(text));
+    }
+
     /// Ends the request with an answer of `bytes`.
     pub fn close(mut self, outcome: &'static str, bytes: usize) {
         self.note(|event| event.response_bytes(bytes));
         self.end(outcome);
+    }
+
+    /// [`Trail::close`], and waits until that is durable: always for what has an intent, and for everything where the
+    /// configuration says so.
+    ///
+    /// # Errors
+    /// The configuration asks for it and the record cannot be written: the answer must be withheld. What a write did is
+    /// told all the same, for its intent is on record.
+    pub async fn settle(mut self, outcome: &'static str, bytes: usize) -> Result<(), Unrecorded> {
+        self.note(|event| event.response_bytes(bytes));
+        let all = self.audit.durability() == Durability::All;
+        if !self.intended && !all {
+            self.end(outcome);
+            return Ok(());
+        }
+        let Some(event) = self.finish(outcome) else { return Ok(()) };
+        let durable = self.audit.submit_durable(event);
+        let recorded = tokio::time::timeout(INTENT_PATIENCE, durable).await;
+        match recorded {
+            Ok(Ok(())) => Ok(()),
+            _ if self.intended => Ok(()),
+            _ => Err(Unrecorded),
+        }
     }
 
     /// Ends the request of a caller whose token lacks scopes; policy has said so.
@@ -338,24 +371,30 @@ impl Trail {
     }
 
     fn end(&mut self, outcome: &'static str) {
-        if let Some(event) = self.event.take() {
-            let took: Duration = self.started.elapsed();
-            self.metrics.requests.with_label_values(&[outcome]).inc();
-            self.metrics.in_flight.dec();
-            self.metrics.request_seconds.observe(took.as_secs_f64());
-            if let (Some(offered), Some(agent)) = (self.tool, event.agent()) {
-                let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
-                self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
-            }
-            tracing::debug!(
-                request_id = self.request_id,
-                outcome,
-                milliseconds = took.as_secs_f64() * 1000.0,
-                "a request is over"
-            );
-            self.tell(&event, outcome, took);
-            self.audit.submit(event.finish(outcome, took));
+        if let Some(event) = self.finish(outcome) {
+            self.audit.submit(event);
         }
+    }
+
+    /// Counts the request and tells of it; none where that was done before.
+    fn finish(&mut self, outcome: &'static str) -> Option<Event> {
+        let event = self.event.take()?;
+        let took: Duration = self.started.elapsed();
+        self.metrics.requests.with_label_values(&[outcome]).inc();
+        self.metrics.in_flight.dec();
+        self.metrics.request_seconds.observe(took.as_secs_f64());
+        if let (Some(offered), Some(agent)) = (self.tool, event.agent()) {
+            let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
+            self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
+        }
+        tracing::debug!(
+            request_id = self.request_id,
+            outcome,
+            milliseconds = took.as_secs_f64() * 1000.0,
+            "a request is over"
+        );
+        self.tell(&event, outcome, took);
+        Some(event.finish(outcome, took))
     }
 
     fn tell(&mut self, event: &EventBuilder, outcome: &'static str, took: Duration) {

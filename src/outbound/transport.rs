@@ -67,13 +67,19 @@ impl Transport {
     }
 
     /// The fixed name of the server, if it has one.
-    pub(super) fn name(&self) -> Result<Option<ServerName<'static>>, OutboundError> {
+    ///
+    /// # Errors
+    /// [`OutboundError::Invalid`] where it is none.
+    pub fn name(&self) -> Result<Option<ServerName<'static>>, OutboundError> {
         let name = self.server_name.clone().map(ServerName::try_from).transpose();
         name.map_err(|_| OutboundError::Invalid("server_name is neither a DNS name nor an IP address"))
     }
 
-    /// TLS as the files have it now. No error quotes a file.
-    pub(super) fn tls(&self) -> Result<ClientConfig, OutboundError> {
+    /// TLS as the files have it now.
+    ///
+    /// # Errors
+    /// [`OutboundError::Invalid`] where one of them cannot be used; no text quotes a file.
+    pub fn tls(&self) -> Result<ClientConfig, OutboundError> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| OutboundError::Invalid("TLS cannot be set up"))?

@@ -21,6 +21,18 @@ pub struct Head {
     pub link: Digest,
 }
 
+/// How new records move a chain's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// The number of the last record before; none for a chain that begins.
+    pub from: Option<i64>,
+    pub to: Head,
+    /// What the new records take.
+    pub bytes: i64,
+    /// Nothing follows.
+    pub last: bool,
+}
+
 impl Chain {
     /// One without records.
     pub fn begin(id: ChainId) -> Self {

@@ -20,7 +20,7 @@ use crate::clock::Millis;
 use crate::units::hex;
 
 pub use canonical::{canonical, exact};
-pub use chain::{Chain, Head};
+pub use chain::{Advance, Chain, Head};
 pub use filter::Filter;
 pub use own::{Checkpoint, Start};
 pub use sign::{PublicKey, Signer};
@@ -141,6 +141,13 @@ pub struct Facts {
     pub request_id: Option<String>,
     /// The whole record as canonical JSON: one object, without `chain`.
     pub body: String,
+}
+
+impl Facts {
+    /// True for what the record says of itself, signed.
+    pub fn is_own(&self) -> bool {
+        matches!(&*self.kind, "start" | "checkpoint")
+    }
 }
 
 /// A record in its place. Chain and number together are its id: `0123456789abcdef-42`.

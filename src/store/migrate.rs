@@ -10,11 +10,12 @@ use super::open::refused;
 use super::{Store, StoreConfig, StoreError};
 
 /// Version, name and text, in order.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "identity", include_str!("migrations/0001_identity.sql")),
     (2, "scopes", include_str!("migrations/0002_scopes.sql")),
     (3, "call_timeout", include_str!("migrations/0003_call_timeout.sql")),
     (4, "plane", include_str!("migrations/0004_plane.sql")),
+    (5, "record", include_str!("migrations/0005_record.sql")),
 ];
 
 impl Store {

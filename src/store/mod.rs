@@ -6,16 +6,17 @@
 mod agents;
 mod apply;
 mod catalogs;
+mod chains;
 mod change;
 mod config;
 mod copy;
 mod edits;
-mod events;
 mod finding;
 mod issuers;
 mod lists;
 mod migrate;
 mod open;
+mod record;
 mod settings;
 mod signals;
 mod sql;
@@ -30,10 +31,11 @@ use tokio::sync::watch;
 
 pub use agents::{AgentRow, NewAgent};
 pub use catalogs::CatalogRow;
+pub use chains::ChainRow;
 pub use config::StoreConfig;
-pub use events::{EventFilter, EventRow};
 pub use issuers::IssuerRow;
 pub use lists::AgentFilter;
+pub use record::Appended;
 pub use signals::SignalRow;
 pub use tenants::TenantRow;
 pub use tokens::AdminTokenRow;
@@ -117,6 +119,8 @@ impl StoreError {
 #[derive(Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// One connection for the record, whose commits are durable; opened when it is first needed.
+    ledger: AnyPool,
     shared: bool,
     changes: Arc<Changes>,
     clock: Clock,
@@ -137,6 +141,7 @@ impl Store {
     /// Closes all connections; SQLite's write-ahead log is folded into the database.
     pub async fn close(&self) {
         self.changes.stop();
+        self.ledger.close().await;
         self.pool.close().await;
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Executor};
+use sqlx::{AnyConnection, ConnectOptions, Executor};
 
 use super::change::Changes;
 use super::config::Place;
@@ -19,6 +19,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A reader never waits for a writer, and a writer waits for another.
 const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
      PRAGMA foreign_keys = ON";
+
+/// What is on record is on the disk. Fewer, larger moves from the write-ahead log into the file cost less.
+const SQLITE_LEDGER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA wal_autocheckpoint = 8000";
 
 /// A replica that is gone must not hold a tenant's row.
 const POSTGRES: &str = "SET application_name = 'sidegate'; SET statement_timeout = '5s'; \
@@ -46,26 +50,28 @@ impl Store {
     async fn connect(config: &StoreConfig, clock: Clock, patient: bool) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let place = config.place().map_err(|cause| refused(config, cause))?;
-        let (url, setup, shared, connections) = match &place {
-            Place::Sqlite(_) => (sqlite_url(config)?, SQLITE, false, 4),
-            Place::Postgres(url) if patient => (url.to_string(), POSTGRES_PATIENT, true, 2),
-            Place::Postgres(url) => (url.to_string(), POSTGRES, true, 8),
+        let (url, setup, ledger, shared, connections) = match &place {
+            Place::Sqlite(_) => (sqlite_url(config)?, SQLITE, SQLITE_LEDGER, false, 4),
+            Place::Postgres(url) if patient => (url.to_string(), POSTGRES_PATIENT, POSTGRES, true, 2),
+            Place::Postgres(url) => (url.to_string(), POSTGRES, POSTGRES, true, 8),
         };
         let options = AnyConnectOptions::from_str(&url)
             .map_err(|error| refused(config, error.to_string()))?
             .disable_statement_logging();
-        let pool: AnyPool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(CONNECT)
-            .after_connect(move |connection: &mut AnyConnection, _| {
-                Box::pin(async move { connection.execute(setup).await.map(drop) })
-            })
-            .connect_with(options)
-            .await
-            .map_err(|error| refused(config, error.to_string()))?;
+        let ledger = options_of(1, ledger).connect_lazy_with(options.clone());
+        let pool = options_of(connections, setup).connect_with(options).await;
+        let pool = pool.map_err(|error| refused(config, error.to_string()))?;
         let changes = Arc::new(Changes::new(shared.then_some(url)));
-        Ok(Self { pool, shared, changes, clock })
+        Ok(Self { pool, ledger, shared, changes, clock })
     }
+}
+
+fn options_of(connections: u32, setup: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT).after_connect(
+        move |connection: &mut AnyConnection, _| {
+            Box::pin(async move { connection.execute(setup).await.map(drop) })
+        },
+    )
 }
 
 /// The file's whole path as a URL, created where it is missing.

@@ -111,7 +111,7 @@ holds write.out '"isError":false'
 holds /var/log/sidegate/audit.jsonl '"record":"intent"'
 
 step 'systemctl reload takes a changed file into use; a bad one is refused, and the status says so.'
-sed -i 's|^\[audit\]|[limits]\ncalls_per_minute = 500\n\n&|' $config
+sed -i 's|^\[\[sinks\]\]|[limits]\ncalls_per_minute = 500\n\n&|' $config
 systemctl reload sidegate.service
 metric() { curl -sS http://127.0.0.1:9464/metrics | grep -q "^$1\$"; }
 await metric 'sidegate_config_reloads_total{outcome="ok"} 1'

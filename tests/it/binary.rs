@@ -301,8 +301,8 @@ max_body = "many"
 [psa]
 url = "not a URL"
 keys = "carved"
-[audit]
-sink = "tape"
+[[sinks]]
+kind = "tape"
 [[agents]]
 name = "nobody"
 [colour]
@@ -315,7 +315,7 @@ name = "nobody"
         "server.max_body",
         "psa.url",
         "psa.keys",
-        "audit.sink",
+        "sinks[0].kind",
         "agents[0].issuer",
         "agents[0].subject",
         "colour",

@@ -8,6 +8,7 @@ use figment::providers::{Format as _, Toml};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use sidegate::audit::SinkConfig;
 use sidegate::config::{Config, IssuerConfig, Problems, environment, known_keys, load, ops_address, report};
 use sidegate::gate::admin::AgentSpec;
 use sidegate::units::{Size, Span};
@@ -660,8 +661,8 @@ fn an_agent_is_refused_here_as_agent_add_refuses_it() {
 
 #[test]
 fn files_and_folders_that_serve_needs_are_looked_for() {
-    only("[audit]\nsink = \"file\"\npath = \"/nowhere/a.jsonl\"", "audit.path", "/nowhere does not exist");
-    assert_eq!(said("[audit]\nsink = \"stdout\"\npath = \"/nowhere/a.jsonl\""), []);
+    let file = "[[sinks]]\nkind = \"file\"\npath = \"/nowhere/a.jsonl\"";
+    only(file, "sinks[0].path", "/nowhere does not exist");
     only(&format!("[idp]\nca_file = {SHIPPED:?}"), "idp.ca_file", "holds no certificate");
     only("[idp]\nca_file = \"/nowhere/ca.pem\"", "idp.ca_file", "readable file");
     let world = World::with("").env("SIDEGATE__STORE__URL", "sqlite:///nowhere/at/all/sidegate.db");
@@ -670,6 +671,58 @@ fn files_and_folders_that_serve_needs_are_looked_for() {
         problems.len() == 1 && problems[0].contains("store.url: the folder /nowhere/at/all does not exist"),
         "{problems:?}"
     );
+}
+
+#[test]
+fn sinks_have_names_files_and_certificates_of_their_own() {
+    let world = World::with("");
+    let token = world.file("token", "t0ken\n").display().to_string();
+    let world = World::with(&format!(
+        r#"
+        [[sinks]]
+        kind = "stdout"
+        [[sinks]]
+        name = "stdout"
+        kind = "file"
+        path = "/nowhere/at/all/audit.jsonl"
+        [[sinks]]
+        kind = "file"
+        path = "/nowhere/at/all/audit.jsonl"
+        [[sinks]]
+        name = "more"
+        kind = "stdout"
+        [[sinks]]
+        name = "siem"
+        kind = "http"
+        url = "https://siem.example.com/in"
+        token_file = {token:?}
+        ca_file = "/nowhere/ca.pem"
+        [[sinks]]
+        kind = "syslog"
+        transport = "smoke"
+        address = "siem.example.com:6514"
+        token = "t0ken"
+        "#
+    ));
+    let problems = world.problems();
+    let keys: Vec<_> = problems.iter().filter_map(|problem| problem.split(": ").nth(1)).collect();
+    assert_eq!(
+        keys,
+        [
+            "sinks[5].transport",
+            "sinks[5].token",
+            "sinks[1].path",
+            "sinks[2].path",
+            "sinks[4].ca_file",
+            "sinks[1].name",
+            "sinks[3].kind",
+        ],
+        "{problems:#?}"
+    );
+    assert!(!problems.join(" ").contains("t0ken"));
+    let read =
+        World::with(&format!("[[sinks]]\nkind = \"http\"\nurl = \"https://a/in\"\ntoken_file = {token:?}"));
+    assert_eq!(read.config().sinks[0].token.as_ref().unwrap().expose(), "t0ken");
 }
 
 #[test]
@@ -822,6 +875,7 @@ fn the_shipped_file_says_what_the_code_does() {
     let examples = shipped(true);
     shows_its_defaults::<IssuerConfig>(&examples["issuers"][0]);
     shows_its_defaults::<AgentSpec>(&examples["agents"][0]);
+    shows_its_defaults::<SinkConfig>(&examples["sinks"][0]);
 }
 
 /// Each key of `example` shows the default of `T`, where there is one.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{Actor, Admin, AgentSpec, EventFilter};
+use sidegate::gate::admin::{Actor, Admin, AgentSpec, Filter};
 use sidegate::identity::trust::TrustedIssuer;
 use tempfile::TempDir;
 
@@ -87,8 +87,8 @@ async fn what_is_taken_keeps_its_ids_and_users_and_what_is_not_is_told_with_the_
         (row.roles.as_slice(), row.created_by.as_deref()),
         (&["Technician".to_owned()][..], Some(USER))
     );
-    let events = admin.events(&EventFilter::default(), None, 0, 10).await.unwrap();
-    let actions: Vec<_> = events.iter().map(|event| event.body.contains("agent.import")).collect();
+    let events = admin.events(&Filter::default(), None, 0, 10).await.unwrap();
+    let actions: Vec<_> = events.iter().map(|event| event.facts.body.contains("agent.import")).collect();
     assert_eq!((events.len(), actions.iter().filter(|found| **found).count()), (2, 1), "{events:?}");
 
     let again = told(&file, &[]).await;

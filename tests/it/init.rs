@@ -199,7 +199,7 @@ async fn a_key_that_is_there_is_kept_and_a_failure_leaves_no_new_ones() {
     let gone = site.at("nowhere");
     let refused = site.init(&[("--log-dir", &gone)], &[]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.err.contains("audit.path") && refused.err.contains("sidegate.toml"), "{refused:?}");
+    assert!(refused.err.contains("sinks[0].path") && refused.err.contains("sidegate.toml"), "{refused:?}");
     assert!(!site.out.exists() && !keys.join("catalog").exists());
     fs::create_dir_all(&keys).unwrap();
     fs::write(keys.join("catalog"), "mine\n").unwrap();

@@ -62,6 +62,7 @@ mod replicas;
 mod rewrite_matrix;
 mod scopes;
 mod sessions;
+mod sinks;
 mod snippets;
 mod store_contract;
 mod store_tables;

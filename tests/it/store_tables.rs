@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use sidegate::clock::Clock;
-use sidegate::store::{
-    AdminTokenRow, EventFilter, EventRow, IssuerRow, NewAgent, Store, StoreConfig, StoreError, UsageRow,
-};
+use sidegate::record::{Advance, Chain, ChainId, Facts};
+use sidegate::store::{AdminTokenRow, IssuerRow, NewAgent, Store, StoreConfig, StoreError, UsageRow};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tempfile::TempDir;
 
@@ -27,11 +27,10 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let config = StoreConfig::at(url(folder.path()));
         let text = format!(
-            "[store]\nurl_file = {:?}\n[audit]\npath = {:?}\n[psa]\nurl = \"https://psa.example.com\"\n\
+            "[store]\nurl_file = {:?}\n[psa]\nurl = \"https://psa.example.com\"\n\
              tenant = \"6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a11\"\ndatabase_url = \"postgres://sidegate@db/psa\"\n\
              catalog_key = \"k\"\n",
-            folder.path().join("url"),
-            folder.path().join("audit.jsonl")
+            folder.path().join("url")
         );
         std::fs::write(folder.path().join("url"), format!("{}\n", config.url.expose())).unwrap();
         std::fs::write(folder.path().join("sidegate.toml"), text).unwrap();
@@ -124,22 +123,23 @@ async fn fill(store: &Store) {
     store.signal("kind", "payload").await.unwrap();
     store.put_usage("r1", &[UsageRow { key: "k".to_owned(), calls: 1, in_flight: 0 }]).await.unwrap();
     store.setting("name", "value").await.unwrap();
-    let events: Vec<_> = (0..1_300)
-        .map(|number| EventRow {
-            id: format!("e{number}"),
-            tenant_id: "acme".to_owned(),
-            at: number,
-            kind: "call".to_owned(),
-            body: "{}".to_owned(),
-            ..EventRow::default()
-        })
-        .collect();
-    store.put_events(&events).await.unwrap();
+    let mut chain = Chain::begin(ChainId(1));
+    let facts = |number| Facts {
+        tenant: "acme".to_owned(),
+        at: number,
+        kind: "call".into(),
+        body: "{}".to_owned(),
+        ..Facts::default()
+    };
+    let records: Vec<_> = (0..1_300).map(|number| Arc::new(chain.append(facts(number)))).collect();
+    let advance = Advance { from: None, to: chain.head().unwrap(), bytes: 2_600, last: false };
+    store.append_records("p", &records, &[("acme".to_owned(), advance)]).await.unwrap();
+    store.put_delivered("file", &[(ChainId(1), 7)]).await.unwrap();
 }
 
 /// All that can be read of the store through its public door.
 async fn all(store: &Store) -> String {
-    let events = store.events("acme", &EventFilter::default(), None, 0, 9_999).await.unwrap();
+    let events = (store.chains(None).await.unwrap(), store.records(ChainId(1), 0, 9_999).await.unwrap());
     let rows = (
         store.tenants().await.unwrap(),
         store.issuers("acme").await.unwrap(),
@@ -165,7 +165,7 @@ async fn a_copy_has_every_row_and_goes_into_an_empty_database_only() {
     fill(&source).await;
     let copied = from.run(&["copy", "--to-file", file]).await;
     assert_eq!((copied.code, copied.err.as_str()), (Some(0), ""), "{copied:?}");
-    assert!(copied.out.contains("agents\t20\n") && copied.out.contains("events\t1300\n"), "{copied:?}");
+    assert!(copied.out.contains("agents\t20\n") && copied.out.contains("record\t1300\n"), "{copied:?}");
     let (target, deleted) = (to.open().await, source.agents_since("acme", -1).await.unwrap().1);
     assert_eq!(all(&target).await, all(&source).await);
     let mut there = target.agents_since("acme", -1).await.unwrap().1;
@@ -229,7 +229,7 @@ async fn the_roles_of_the_guide_can_do_what_they_must_and_no_more() {
     store.remove_issuer("acme", "https://login.example").await.unwrap();
     store.revoke_admin_token("t1").await.unwrap();
     store.touch_admin_token("t1").await.unwrap();
-    store.prune_events(5).await.unwrap();
+    store.forget_records(ChainId(1), 5).await.unwrap();
     store.prune_signals(5).await.unwrap();
     store.prune_usage(5).await.unwrap();
     assert!(store.status().await.unwrap().iter().all(|(_, _, applied)| *applied));
@@ -238,9 +238,9 @@ async fn the_roles_of_the_guide_can_do_what_they_must_and_no_more() {
     for more in [
         "CREATE TABLE other (id TEXT)",
         "CREATE TABLE public.other (id TEXT)",
-        "DROP TABLE events",
+        "DROP TABLE record",
         "ALTER TABLE agents ADD COLUMN more TEXT",
-        "UPDATE events SET body = ''",
+        "UPDATE record SET body = ''",
         "DELETE FROM agents",
         "DELETE FROM tenants",
         "UPDATE settings SET value = ''",

@@ -97,7 +97,7 @@ async fn a_tenant_has_an_address_metadata_agents_keys_and_a_record_of_its_own() 
     let record = records.iter().find(called).unwrap();
     assert_eq!((&record["tenant"], &record["agent"]), (&json!("acme"), &json!("robot")));
     let events = houses.admin("demo").await.events(&Default::default(), None, 0, 100).await.unwrap();
-    assert!(events.iter().all(|event| event.tenant_id == "demo"), "{events:?}");
+    assert!(events.iter().all(|event| event.facts.tenant == "demo"), "{events:?}");
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 //! not here. Those of tokens and providers stand in `providers_weaknesses` and `idp`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sidegate::app;
 use sidegate::clock::Clock;
 use sidegate::config;
-use sidegate::gate::admin::{
-    Actor, Admin, AdminError, AgentSpec, EventFilter, EventRow, PsaUserLeft, warnings,
-};
+use sidegate::gate::admin::{Actor, Admin, AdminError, AgentSpec, ChainId, Filter, PsaUserLeft, warnings};
 use sidegate::identity::preset::{ProviderChange, ProviderSpec};
+use sidegate::record::{Advance, Chain, Facts};
 
 use crate::support::issuer::Issuer;
 use crate::support::replica::command;
@@ -179,33 +179,33 @@ async fn weakness_25_an_agent_needs_a_trusted_issuer_and_real_roles_which_change
 async fn weakness_30_pages_of_the_record_lose_and_repeat_nothing_that_happened_in_one_moment() {
     let world = World::start().await;
     let admin = admin(&world, None).await;
-    let row = |number: usize| EventRow {
-        id: format!("event-{number:03}"),
-        tenant_id: "demo".to_owned(),
-        agent_id: Some("a".to_owned()),
+    let facts = |number: usize| Facts {
+        tenant: "demo".to_owned(),
         at: 1_000 + (number / 40) as i64,
-        kind: "call".to_owned(),
-        tool: None,
-        entry_id: None,
-        decision: None,
-        outcome: None,
-        status: None,
-        request_id: None,
-        body: Value::from(number).to_string(),
+        kind: "call".into(),
+        agent_id: Some("a".to_owned()),
+        request_id: Some(format!("event-{number:03}")),
+        body: json!({"number": number}).to_string(),
+        ..Facts::default()
     };
-    let rows: Vec<_> = (0..100).map(row).collect();
-    admin.store.put_events(&rows).await.unwrap();
-    let filter = EventFilter { agent: Some("a".to_owned()), ..EventFilter::default() };
+    let mut chain = Chain::begin(ChainId(1));
+    let mut append = async |facts: Vec<Facts>| {
+        let from = chain.head().map(|head| head.seq);
+        let records: Vec<_> = facts.into_iter().map(|facts| Arc::new(chain.append(facts))).collect();
+        let advance = Advance { from, to: chain.head().unwrap(), bytes: 0, last: false };
+        admin.store.append_records("p", &records, &[("demo".to_owned(), advance)]).await.unwrap();
+    };
+    append((0..100).map(facts).collect()).await;
+    let filter = Filter { agent: Some("a".to_owned()), ..Filter::default() };
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = admin.events(&filter, after.clone(), 0, 7).await.unwrap();
+        let page = admin.events(&filter, after, 0, 7).await.unwrap();
         let Some(last) = page.last() else { break };
-        after = Some((last.at, last.id.clone()));
-        seen.extend(page.into_iter().map(|event| event.id));
+        after = Some((last.facts.at, last.chain, last.seq));
+        seen.extend(page.into_iter().map(|record| record.facts.request_id.unwrap()));
         // What happens meanwhile stands before the first page.
-        let late = EventRow { at: 5_000 + seen.len() as i64, ..row(900 + seen.len()) };
-        admin.store.put_events(&[late]).await.unwrap();
+        append(vec![Facts { at: 5_000 + seen.len() as i64, ..facts(900 + seen.len()) }]).await;
     }
     let expected: Vec<_> = (0..100).rev().map(|number| format!("event-{number:03}")).collect();
     assert_eq!(seen, expected);

@@ -1,375 +1,277 @@
-//! Order, durability, recovery and the end of the pipeline, with the real file sink and one that fails
-//! on command.
-
 use std::collections::HashSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use async_trait::async_trait;
 
 use super::*;
 use crate::audit::EventBuilder;
-use crate::audit::sink::Failed;
-use crate::audit::sink::file::FileSink;
+use crate::audit::chains::Plan;
+use crate::audit::ledger::{Unwritten, Written};
+use crate::clock::Millis;
+use crate::record::{Chain, ChainId, Digest, Head};
 
 fn event(id: impl Into<String>) -> Event {
-    EventBuilder::new(id, 1_768_000_000_000).finish("ok", Duration::ZERO)
+    of("acme", id)
 }
 
-fn on_file(path: &Path, rotate: u64, keep: u32) -> Audit {
-    let sink = FileSink::open(path, rotate, keep).unwrap();
-    Audit::start(Box::new(sink), 10_000, Arc::default(), Duration::from_millis(200), None).unwrap()
+fn of(tenant: &str, id: impl Into<String>) -> Event {
+    let mut event = EventBuilder::new(id, 0, Arc::default());
+    event.tenant(tenant);
+    event.finish("ok", Duration::ZERO)
 }
 
-fn ids(text: &str) -> Vec<String> {
-    text.lines()
-        .map(|line| {
-            let record: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("a torn line: {line}"));
-            record["request_id"].as_str().unwrap().to_owned()
-        })
-        .collect()
-}
-
-/// A sink in memory, whose troubles the test chooses.
-#[derive(Clone, Default)]
-struct Memory(Arc<(Mutex<State>, Condvar)>);
-
+/// What a ledger in memory holds, and how it behaves.
 #[derive(Default)]
 struct State {
-    text: Vec<u8>,
-    synced: usize,
-    syncs: usize,
-    broken: bool,
-    attempts: usize,
-    /// Of each broken attempt, this many bytes are written and stay.
-    stays: usize,
-    held: bool,
+    records: Vec<Arc<Record>>,
+    commits: Vec<usize>,
+    /// So many attempts fail; of them as many come through all the same.
+    failures: usize,
+    through: usize,
+    /// The next attempt finds its chains in other hands.
+    taken_over: bool,
+    heads: Vec<Head>,
+}
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+#[async_trait]
+impl Ledger for Memory {
+    async fn heads(&mut self, _: &str, _: Millis, _: u32) -> Result<Vec<Head>, Unwritten> {
+        Ok(self.0.lock().heads.clone())
+    }
+
+    async fn commit(&mut self, plan: &Plan) -> Result<Written, Unwritten> {
+        let mut state = self.0.lock();
+        let last = plan.records.last();
+        if state.records.last().is_some_and(|record| Some(record) == last) {
+            return Ok(Written::Done);
+        }
+        if std::mem::take(&mut state.taken_over) {
+            return Ok(Written::Lost(plan.advances.iter().map(|(_, advance)| advance.to.chain).collect()));
+        }
+        if state.failures > 0 {
+            state.failures -= 1;
+            if state.through == 0 {
+                return Err(Unwritten("no room".to_owned()));
+            }
+            state.through -= 1;
+            state.records.extend(plan.records.iter().cloned());
+            return Err(Unwritten("nobody knows".to_owned()));
+        }
+        state.commits.push(plan.records.len());
+        state.records.extend(plan.records.iter().cloned());
+        Ok(Written::Done)
+    }
 }
 
 impl Memory {
-    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
-        let done = act(&mut self.0.0.lock());
-        self.0.1.notify_all();
-        done
+    fn audit(&self, config: &AuditConfig, clock: Clock) -> Audit {
+        let signer = passing().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let (audit, recorder) =
+            Audit::new(config, Box::new(self.clone()), "process".to_owned(), signer, metrics, clock);
+        tokio::spawn(recorder.work());
+        audit
     }
 
-    fn text(&self) -> String {
-        self.with(|state| String::from_utf8(state.text.clone()).unwrap())
+    fn ids(&self) -> Vec<String> {
+        let state = self.0.lock();
+        let asked = state.records.iter().filter(|record| !record.facts.is_own());
+        asked.map(|record| record.facts.request_id.clone().unwrap_or_default()).collect()
     }
 
-    /// Waits until `ready`; the writer reports each attempt.
-    fn until(&self, ready: impl Fn(&State) -> bool) {
-        let mut state = self.0.0.lock();
-        while !ready(&state) {
-            assert!(!self.0.1.wait_for(&mut state, Duration::from_secs(20)).timed_out(), "waited in vain");
-        }
+    fn kinds(&self) -> Vec<String> {
+        self.0.lock().records.iter().map(|record| record.facts.kind.to_string()).collect()
     }
 
-    fn audit(&self, queue: usize) -> Audit {
-        Audit::start(Box::new(self.clone()), queue, Arc::default(), Duration::from_millis(200), None).unwrap()
-    }
-}
-
-impl Sink for Memory {
-    fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
-        let mut state = self.0.0.lock();
-        state.attempts += 1;
-        self.0.1.notify_all();
-        while state.held {
-            self.0.1.wait(&mut state);
-        }
-        if state.broken {
-            let landed = state.stays.min(batch.len());
-            state.text.extend_from_slice(&batch[..landed]);
-            return Err(Failed { landed, source: io::ErrorKind::StorageFull.into() });
-        }
-        if state.text.last().is_some_and(|last| *last != b'\n') {
-            state.text.push(b'\n');
-        }
-        state.text.extend_from_slice(batch);
-        if sync {
-            state.synced = state.text.len();
-            state.syncs += 1;
-        }
-        self.0.1.notify_all();
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn every_record_of_eight_threads_is_in_the_file_after_close_each_threads_in_order() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("audit.jsonl");
-    let audit = on_file(&path, 1 << 30, 1);
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let audit = audit.clone();
-            scope.spawn(move || (0..1250).for_each(|n| audit.submit(event(format!("{thread}-{n:05}")))));
-        }
-    });
-    audit.close().await;
-    assert_eq!(audit.depth(), 0);
-    let ids = ids(&fs::read_to_string(&path).unwrap());
-    assert_eq!(ids.len(), 10_000);
-    for thread in 0..8 {
-        let own: Vec<&String> = ids.iter().filter(|id| id.starts_with(&format!("{thread}-"))).collect();
-        assert_eq!(own.len(), 1250);
-        assert!(own.is_sorted(), "thread {thread} out of order");
-    }
-}
-
-#[tokio::test]
-async fn a_durable_record_is_on_disk_before_the_answer_and_so_is_what_came_before_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("audit.jsonl");
-    let audit = on_file(&path, 1 << 30, 1);
-    for n in 0..50 {
-        audit.submit(event(format!("before-{n}")));
-        audit.submit_durable(event(format!("durable-{n}"))).await.unwrap();
-        let ids = ids(&fs::read_to_string(&path).unwrap());
-        assert_eq!(ids.len(), 2 * (n + 1));
-        assert_eq!(ids.last().unwrap(), &format!("durable-{n}"));
-    }
-}
-
-#[tokio::test]
-async fn durable_records_are_synced_together_and_others_are_not_synced() {
-    let memory = Memory::default();
-    let audit = memory.audit(100);
-    audit.submit(event("plain"));
-    memory.until(|state| !state.text.is_empty());
-    assert_eq!(memory.with(|state| state.synced), 0);
-
-    memory.with(|state| state.held = true);
-    let first = tokio::spawn({
-        let audit = audit.clone();
-        async move { audit.submit_durable(event("first")).await }
-    });
-    while memory.with(|state| state.attempts) < 2 {
-        tokio::task::yield_now().await;
-    }
-    let crowd: Vec<_> = (0..20)
-        .map(|n| {
-            let audit = audit.clone();
-            tokio::spawn(async move { audit.submit_durable(event(format!("crowd-{n}"))).await })
+    /// Each chain from its first record on, link by link.
+    fn is_whole(&self) -> bool {
+        let state = self.0.lock();
+        let mut chains: Vec<Chain> = Vec::new();
+        state.records.iter().all(|record| {
+            let at = chains.iter().position(|chain| chain.id() == record.chain).unwrap_or_else(|| {
+                chains.push(Chain::begin(record.chain));
+                chains.len() - 1
+            });
+            let chain = &mut chains[at];
+            chain.next() == record.seq
+                && Digest::of(&record.facts.body) == record.digest
+                && chain.follow(record.digest) == record.link
         })
-        .collect();
-    while audit.depth() < 21 {
-        tokio::task::yield_now().await;
     }
-    memory.with(|state| state.held = false);
-    assert_eq!(first.await.unwrap(), Ok(()));
-    for one in crowd {
-        assert_eq!(one.await.unwrap(), Ok(()));
-    }
-    assert_eq!(memory.with(|state| (state.syncs, state.synced == state.text.len())), (2, true));
 }
 
-#[tokio::test]
-async fn while_the_sink_fails_durable_records_are_refused_and_the_others_come_later_in_order() {
-    let memory = Memory::default();
-    let audit = memory.audit(3);
-    memory.with(|state| state.broken = true);
-    audit.submit(event("a"));
-    let refused = audit.submit_durable(event("never")).await;
-    assert!(matches!(refused, Err(AuditError::Write(_))), "{refused:?}");
-    audit.submit(event("b"));
-    assert!(audit.has_room());
-    audit.submit(event("c"));
-    assert_eq!((audit.depth(), audit.has_room()), (3, false));
-    assert!(audit.submit_durable(event("never either")).await.is_err());
-    assert!(audit.0.shared.depth.metrics.audit_failures.get() >= 2);
-    assert_eq!(audit.0.shared.depth.metrics.audit_queue.get(), 3);
-    let oldest = || {
-        audit.observe();
-        audit.0.shared.depth.metrics.audit_oldest.get()
-    };
-    let age = oldest();
-    assert!(age > 0.0 && oldest() > age);
-
-    let attempts = memory.with(|state| state.attempts);
-    memory.until(|state| state.attempts > attempts);
-    memory.with(|state| state.broken = false);
-    memory.until(|state| !state.text.is_empty());
-    audit.submit_durable(event("d")).await.unwrap();
-    assert_eq!(ids(&memory.text()), ["a", "b", "c", "d"]);
-    assert_eq!((audit.depth(), audit.has_room()), (0, true));
-    let written = audit.0.shared.depth.metrics.audit_records.with_label_values(&["event"]).get();
-    assert_eq!((written, audit.0.shared.depth.metrics.audit_queue.get()), (4, 0));
-    assert_eq!(oldest(), 0.0);
+fn config() -> AuditConfig {
+    AuditConfig { queue: 100, ..AuditConfig::default() }
 }
 
-#[tokio::test]
-async fn a_line_that_was_written_before_the_failure_is_not_written_again() {
-    let memory = Memory::default();
-    let audit = memory.audit(100);
-    let mut line = Vec::new();
-    event("1").write_line(&mut line).unwrap();
-    memory.with(|state| {
-        state.held = true;
-        state.broken = true;
-        state.stays = line.len() + 10;
-    });
-    audit.submit(event("0"));
-    memory.until(|state| state.attempts == 1);
-    memory.with(|state| state.stays = 0);
-    for id in ["1", "2", "3"] {
-        audit.submit(event(id));
+#[tokio::test(start_paused = true)]
+async fn what_nobody_waits_for_is_written_together_after_the_flush_interval() {
+    let (memory, clock) = (Memory::default(), Clock::manual(0));
+    let audit = memory.audit(&config(), clock);
+    for number in 0..5 {
+        audit.submit(event(number.to_string()));
     }
-    memory.with(|state| state.held = false);
-    memory.until(|state| state.attempts == 2);
-    // Now 0 to 3 are one batch: 0 stays whole, and 10 bytes of 1.
-    memory.with(|state| state.stays = line.len() + 10);
-    memory.until(|state| !state.text.is_empty());
-    memory.with(|state| state.broken = false);
-    audit.close().await;
-    let text = memory.text();
-    let whole: Vec<&str> = text.lines().filter(|line| line.ends_with('}')).collect();
-    assert_eq!(ids(&whole.join("\n")), ["0", "1", "2", "3"], "{text}");
+    tokio::time::sleep(Duration::from_millis(90)).await;
+    assert_eq!((memory.ids().len(), audit.depth()), (0, 5));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(memory.ids(), ["0", "1", "2", "3", "4"]);
+    assert_eq!((memory.0.lock().commits.clone(), audit.depth()), (vec![6], 0));
+    assert!(memory.is_whole());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_answered_when_all_before_is_written() {
+    let memory = Memory::default();
+    let audit = memory.audit(&config(), Clock::manual(0));
+    audit.submit(event("before"));
+    audit.submit_durable(event("now")).await.unwrap();
+    assert_eq!(memory.ids(), ["before", "now"]);
+    audit.submit(event("after"));
+    audit.flush().await.unwrap();
+    assert_eq!(memory.ids().len(), 3);
+    audit.flush().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_to_who_waits_and_nothing_is_lost_or_written_twice() {
+    let memory = Memory::default();
+    let audit = memory.audit(&config(), Clock::manual(0));
+    memory.0.lock().failures = 3;
+    audit.submit(event("one"));
+    let refused = audit.submit_durable(event("two")).await;
+    assert_eq!(refused, Err(AuditError::Write("no room".to_owned())));
+    assert!(audit.submit_durable(event("three")).await.is_err());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(memory.ids(), ["one", "two", "three"]);
     assert_eq!(audit.depth(), 0);
-}
-
-#[tokio::test]
-async fn a_removed_directory_is_an_error_and_its_return_brings_the_records() {
-    let directory = tempfile::tempdir().unwrap();
-    let room = directory.path().join("room");
-    fs::create_dir(&room).unwrap();
-    let path = room.join("audit.jsonl");
-    let audit = on_file(&path, 1 << 30, 1);
-    audit.submit_durable(event("before")).await.unwrap();
-    fs::remove_dir_all(&room).unwrap();
-
-    audit.submit(event("kept"));
-    let refused = audit.submit_durable(event("refused")).await.unwrap_err();
-    assert!(matches!(refused, AuditError::Write(_)), "{refused}");
-    fs::create_dir(&room).unwrap();
-    audit.submit_durable(event("after")).await.unwrap();
-    assert_eq!(ids(&fs::read_to_string(&path).unwrap()), ["kept", "after"]);
-}
-
-#[tokio::test]
-async fn a_full_device_refuses_durable_records() {
-    let full = PathBuf::from("/dev/full");
-    if !full.exists() {
-        return;
+    // An attempt that seems to fail and does not.
+    {
+        let mut state = memory.0.lock();
+        (state.failures, state.through) = (1, 1);
     }
-    let audit = on_file(&full, 1 << 30, 1);
-    let refused = audit.submit_durable(event("x")).await.unwrap_err().to_string();
-    assert!(refused.contains("No space left"), "{refused}");
+    assert!(audit.submit_durable(event("four")).await.is_err());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    audit.submit_durable(event("five")).await.unwrap();
+    assert_eq!(memory.ids(), ["one", "two", "three", "four", "five"]);
+    assert!(memory.is_whole());
 }
 
-#[tokio::test]
-async fn rotation_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("audit.jsonl");
-    let audit = on_file(&path, 4096, 500);
-    let wanted: HashSet<String> = (0..2000).map(|n| format!("{n:05}")).collect();
-    for n in 0..2000 {
-        audit.submit(event(format!("{n:05}")));
-        if n % 20 == 0 {
-            audit.submit_durable(event(format!("d{n:05}"))).await.unwrap();
-        }
-    }
-    audit.close().await;
-    let files: Vec<PathBuf> =
-        fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path()).collect();
-    assert!(files.len() > 20, "{} files", files.len());
-    let found: Vec<String> = files.iter().flat_map(|file| ids(&fs::read_to_string(file).unwrap())).collect();
-    assert_eq!(found.len(), 2100);
-    assert!(wanted.is_subset(&found.into_iter().collect()));
-}
-
-#[test]
-fn dropping_the_last_handle_outside_a_runtime_writes_what_is_left() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("audit.jsonl");
-    let audit = on_file(&path, 1 << 30, 1);
-    let other = audit.clone();
-    audit.submit(event("one"));
-    drop(audit);
-    other.submit(event("two"));
-    drop(other);
-    assert_eq!(ids(&fs::read_to_string(&path).unwrap()), ["one", "two"]);
-}
-
-#[test]
-fn a_guard_may_submit_while_a_panic_unwinds() {
-    struct Guard(Audit);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            self.0.submit(event("fallback"));
-        }
-    }
+#[tokio::test(start_paused = true)]
+async fn a_chain_in_other_hands_is_left_and_the_records_begin_a_new_one() {
     let memory = Memory::default();
-    let audit = memory.audit(100);
-    let guard = Guard(audit.clone());
-    let unwound = std::thread::spawn(move || {
-        let _guard = guard;
-        std::panic::resume_unwind(Box::new("cut short"));
-    });
-    assert!(unwound.join().is_err());
-    drop(audit);
-    assert_eq!(ids(&memory.text()), ["fallback"]);
+    let audit = memory.audit(&config(), Clock::manual(0));
+    audit.submit_durable(event("one")).await.unwrap();
+    memory.0.lock().taken_over = true;
+    audit.submit_durable(event("two")).await.unwrap();
+    assert_eq!(memory.ids(), ["one", "two"]);
+    let chains: HashSet<ChainId> = memory.0.lock().records.iter().map(|record| record.chain).collect();
+    assert_eq!((chains.len(), memory.is_whole()), (2, true));
 }
 
-#[tokio::test]
-async fn closing_twice_is_harmless_and_a_late_record_is_still_written() {
+#[tokio::test(start_paused = true)]
+async fn each_tenant_has_a_chain_that_is_signed_when_it_is_due_and_at_the_end() {
+    let (memory, clock) = (Memory::default(), Clock::manual(0));
+    memory.0.lock().heads = vec![Head { chain: ChainId(5), seq: 9, link: Digest::of("x") }];
+    let audit = memory.audit(&config(), clock.clone());
+    audit.submit(of("acme", "1"));
+    audit.submit(of("other", "2"));
+    audit.submit(of("acme", "3"));
+    audit.flush().await.unwrap();
+    assert_eq!(memory.kinds(), ["start", "start", "other", "other", "other"]);
+    clock.advance(60_000);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(memory.kinds().iter().filter(|kind| *kind == "checkpoint").count(), 2);
+    // Nothing went on, so nothing is signed.
+    clock.advance(600_000);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(memory.0.lock().records.len(), 7);
+    audit.submit(of("other", "4"));
+    audit.close().await;
+    let kinds = memory.kinds();
+    assert_eq!(kinds[7..], ["other", "checkpoint", "checkpoint"], "{kinds:?}");
+    assert!(memory.is_whole());
+    let state = memory.0.lock();
+    let said: serde_json::Value = serde_json::from_str(&state.records[9].facts.body).unwrap();
+    assert_eq!((said["last"].as_bool(), said["heads"][0]["seq"].as_i64()), (Some(true), Some(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_relaxed_durability_what_has_no_room_is_counted_on_record() {
     let memory = Memory::default();
-    let audit = memory.audit(100);
-    audit.submit(event("one"));
+    let relaxed = AuditConfig { queue: 2, durability: Durability::Relaxed, ..config() };
+    let audit = memory.audit(&relaxed, Clock::manual(0));
+    for number in 0..5 {
+        assert!(audit.has_room());
+        audit.submit(event(number.to_string()));
+    }
+    audit.submit_durable(event("write")).await.unwrap();
+    assert_eq!(memory.ids(), ["0", "1", "write", ""]);
+    let lost = memory.0.lock().records.last().map(|record| record.facts.body.clone()).unwrap();
+    assert!(lost.contains(r#""count":3,"record":"lost""#), "{lost}");
+    let strict = memory.audit(&AuditConfig { queue: 2, ..config() }, Clock::manual(0));
+    strict.submit(event("a"));
+    assert!(strict.has_room());
+    strict.submit(event("b"));
+    assert!(!strict.has_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_writes_what_is_left_and_what_comes_later_is_told_so() {
+    let memory = Memory::default();
+    let audit = memory.audit(&config(), Clock::manual(0));
+    for number in 0..3_000 {
+        audit.submit(event(number.to_string()));
+    }
     audit.close().await;
     audit.close().await;
-    assert_eq!(memory.with(|state| state.synced), memory.text().len());
+    assert_eq!((memory.ids().len(), memory.is_whole()), (3_000, true));
     audit.submit(event("late"));
-    assert_eq!(ids(&memory.text()), ["one", "late"]);
-    assert_eq!(audit.submit_durable(event("too late")).await, Err(AuditError::Closed));
-    assert_eq!(audit.depth(), 0);
+    assert_eq!(audit.submit_durable(event("late")).await, Err(AuditError::Closed));
+    assert_eq!(audit.flush().await, Err(AuditError::Closed));
+    assert_eq!(memory.ids().len(), 3_000);
 }
 
-#[tokio::test]
-async fn closing_over_a_sink_that_fails_gives_up_in_the_end_and_keeps_the_records_countable() {
+#[tokio::test(start_paused = true)]
+async fn closing_over_a_ledger_that_fails_gives_up_in_the_end() {
     let memory = Memory::default();
-    let audit = memory.audit(100);
-    memory.with(|state| state.broken = true);
-    audit.submit(event("stuck"));
-    audit.close().await;
+    memory.0.lock().failures = usize::MAX;
+    let audit = memory.audit(&config(), Clock::manual(0));
+    audit.submit(event("one"));
+    tokio::time::resume();
+    tokio::time::timeout(PATIENCE * 2, audit.close()).await.unwrap();
     assert_eq!(audit.depth(), 1);
-    memory.with(|state| state.broken = false);
-    audit.submit(event("late"));
-    assert_eq!(ids(&memory.text()), ["stuck", "late"]);
-    assert_eq!(audit.depth(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_submitter_that_goes_away_leaves_its_record() {
     let memory = Memory::default();
-    let audit = memory.audit(100);
-    memory.with(|state| state.held = true);
-    {
-        let waiting = audit.submit_durable(event("orphan"));
-        tokio::pin!(waiting);
-        assert!(futures_util::poll!(&mut waiting).is_pending());
+    let audit = memory.audit(&config(), Clock::manual(0));
+    let durable = audit.submit_durable(event("gone"));
+    tokio::select! {
+        biased;
+        _ = durable => unreachable!("nothing was written yet"),
+        () = std::future::ready(()) => {}
     }
-    memory.with(|state| state.held = false);
+    audit.flush().await.unwrap();
+    assert_eq!(memory.ids(), ["gone"]);
+}
+
+#[tokio::test]
+async fn the_connectors_file_is_a_chain_of_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let (audit, recorder) = Audit::of_file(&path, Arc::new(Metrics::new()), Clock::manual(0)).unwrap();
+    tokio::spawn(recorder.work());
+    audit.submit_durable(event("one")).await.unwrap();
     audit.close().await;
-    assert_eq!(ids(&memory.text()), ["orphan"]);
-}
-
-#[test]
-fn an_unknown_sink_does_not_open() {
-    let config = AuditConfig { sink: "nowhere".to_owned(), ..AuditConfig::default() };
-    let refused = Audit::open(&config, Arc::default()).err().unwrap();
-    assert_eq!(refused, AuditError::UnknownSink("nowhere".to_owned(), "stdout, file".to_owned()));
-}
-
-#[test]
-fn a_file_that_cannot_be_written_does_not_open_and_the_error_names_key_and_path() {
-    let config = AuditConfig {
-        sink: "file".to_owned(),
-        path: "/nonexistent/audit.jsonl".into(),
-        ..AuditConfig::default()
-    };
-    let refused = Audit::open(&config, Arc::default()).err().unwrap().to_string();
-    assert!(refused.contains("audit.path") && refused.contains("/nonexistent/audit.jsonl"), "{refused}");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines.iter().map(|line| line["record"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["start", "event", "checkpoint"]);
+    assert_eq!((&lines[1]["request_id"], &lines[1]["chain"]["seq"]), (&"one".into(), &1.into()));
+    let nowhere = Audit::of_file(&folder.path().join("no/a"), Arc::new(Metrics::new()), Clock::manual(0));
+    assert!(nowhere.err().unwrap().to_string().contains("no/a"));
 }

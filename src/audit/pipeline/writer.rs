@@ -1,209 +1,269 @@
-//! What the writer thread does with a sink: lines in order, in batches, again after a failure.
-//!
-//! It knows neither the queue nor threads.
+//! The task that writes: takes what waits, gives it its places, commits it, and tells who waits.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use serde_json::json;
+use tokio::sync::watch;
 
-use super::{Depth, Item};
-use crate::audit::sink::{BATCH, Failed, Sink};
-use crate::audit::{AuditError, Event};
+use super::{Ack, CROWD, Item, PATIENCE, Shared};
+use crate::audit::AuditError;
+use crate::audit::chains::{Chains, Plan, Signing};
+use crate::audit::ledger::{Ledger, Unwritten, Written};
+use crate::clock::{Clock, Millis, rfc3339};
+use crate::record::{Facts, canonical};
 
+/// The most records of one commit.
+const BATCH: usize = 2_048;
+/// Records that are encoded before others get their turn.
+const TURN: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The sink and the lines that have not reached it.
+/// The writer and all that it holds.
 pub(super) struct Writer {
-    sink: Box<dyn Sink>,
-    depth: Arc<Depth>,
-    copy: Option<Copy>,
-    pending: VecDeque<Line>,
-    batch: Vec<u8>,
-    trouble: Option<Trouble>,
-    /// Something was written since the last sync.
-    unsynced: bool,
+    shared: Arc<Shared>,
+    ledger: Box<dyn Ledger>,
+    chains: Chains,
+    clock: Clock,
+    /// How often a chain is signed for, in milliseconds.
+    checkpoint: Millis,
+    running: watch::Sender<bool>,
+    /// Taken and not yet committed, in order, with its places where it has them.
+    taken: Vec<Facts>,
+    planned: Option<Plan>,
+    acks: Vec<Ack>,
+    pause: Option<Duration>,
 }
 
-/// Told of each record and of how it is written.
-pub(super) type Copy = Box<dyn Fn(&Event, &[u8]) + Send>;
-
-struct Line {
-    bytes: Vec<u8>,
-    since: Instant,
-    record: &'static str,
-    ack: Option<Ack>,
-}
-
-type Ack = oneshot::Sender<Result<(), AuditError>>;
-
-struct Trouble {
-    next: Instant,
-    pause: Duration,
+impl Drop for Writer {
+    /// However it ends, nobody may wait for it.
+    fn drop(&mut self) {
+        self.shared.line.lock().closed = true;
+        self.running.send_replace(true);
+    }
 }
 
 impl Writer {
-    pub(super) fn new(sink: Box<dyn Sink>, depth: Arc<Depth>, copy: Option<Copy>) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        ledger: Box<dyn Ledger>,
+        chains: Chains,
+        clock: Clock,
+        checkpoint: Millis,
+        running: watch::Sender<bool>,
+    ) -> Self {
         Self {
-            sink,
-            depth,
-            copy,
-            pending: VecDeque::new(),
-            batch: Vec::new(),
-            trouble: None,
-            unsynced: false,
+            shared,
+            ledger,
+            chains,
+            clock,
+            checkpoint,
+            running,
+            taken: Vec::new(),
+            planned: None,
+            acks: Vec::new(),
+            pause: None,
         }
     }
 
-    /// Turns `items` into lines behind those that wait.
-    pub(super) fn take(&mut self, items: impl IntoIterator<Item = Item>) {
-        for Item { event, since, ack } in items {
-            let mut bytes = Vec::with_capacity(1024);
-            let record = if event.is_intent() { "intent" } else { "event" };
-            if let Err(error) = event.write_line(&mut bytes) {
-                // Not reachable with the fields of today; a record of the failure is better than none.
-                tracing::error!(?event, %error, "an audit record has no JSON");
-                bytes.clear();
-                bytes.extend_from_slice(b"{\"record\":\"broken\"}\n");
+    pub async fn work(mut self) {
+        let mut give_up = None;
+        loop {
+            self.wait().await;
+            let closing = self.shared.line.lock().closing;
+            if self.taken.is_empty() && self.planned.is_none() {
+                self.take().await;
             }
-            if let Some(copy) = &self.copy {
-                copy(&event, &bytes);
+            let all = closing && self.shared.line.lock().items.is_empty();
+            let signing = match (all, self.is_due()) {
+                (true, _) => Signing::Last,
+                (false, true) => Signing::Due,
+                (false, false) => Signing::No,
+            };
+            let written = self.write(signing).await;
+            if let Err(Unwritten(why)) = &written {
+                self.failed(why);
             }
-            self.pending.push_back(Line { bytes, since, record, ack });
-        }
-        self.show_oldest();
-    }
-
-    /// Writes all that waits, until a failure; syncs where a line needs it, or where `sync` is set.
-    pub(super) fn write(&mut self, sync: bool) {
-        while !self.pending.is_empty() || (sync && self.unsynced) {
-            let count = self.fill();
-            let durable = self.pending.range(..count).any(|line| line.ack.is_some());
-            let last = count == self.pending.len();
-            let safe = durable || (sync && last);
-            let begun = Instant::now();
-            let appended = self.sink.append(&self.batch, safe);
-            self.depth.metrics.audit_write_seconds.observe(begun.elapsed().as_secs_f64());
-            match appended {
-                Ok(()) => {
-                    self.trouble = None;
-                    self.unsynced = !safe;
-                    let acks = self.settle(count);
-                    answer(acks, &Ok(()));
-                }
-                Err(failed) => {
-                    self.failed(count, failed);
-                    break;
+            if closing {
+                let give_up = *give_up.get_or_insert_with(|| Instant::now() + PATIENCE);
+                if self.finish(written.is_err() && Instant::now() >= give_up, all && written.is_ok()) {
+                    return;
                 }
             }
         }
     }
 
-    /// Copies the next lines into the batch and says how many they are.
-    fn fill(&mut self) -> usize {
-        self.batch.clear();
-        let mut count = 0;
-        for line in &self.pending {
-            if count > 0 && self.batch.len() + line.bytes.len() > BATCH {
-                break;
+    /// Returns when there is something to do.
+    async fn wait(&self) {
+        let deadline = |span: Duration| tokio::time::Instant::now() + span;
+        if let Some(pause) = self.pause {
+            tokio::time::sleep(pause).await;
+            return;
+        }
+        loop {
+            let (idle, ready, first) = {
+                let line = self.shared.line.lock();
+                let ready = line.urgent || line.closing || line.items.len() >= CROWD;
+                (line.items.is_empty(), ready, line.items.first().map(|item| item.since))
+            };
+            if ready {
+                return;
             }
-            self.batch.extend_from_slice(&line.bytes);
-            count += 1;
-        }
-        count
-    }
-
-    /// Counts the first `count` lines as written and returns who waits for them.
-    fn settle(&mut self, count: usize) -> Vec<Ack> {
-        let mut intents = 0;
-        let mut acks = Vec::new();
-        for line in self.pending.drain(..count) {
-            intents += u64::from(line.record == "intent");
-            acks.extend(line.ack);
-        }
-        let records = &self.depth.metrics.audit_records;
-        records.with_label_values(&["intent"]).inc_by(intents);
-        records.with_label_values(&["event"]).inc_by(count as u64 - intents);
-        self.depth.less(count);
-        self.show_oldest();
-        acks
-    }
-
-    fn show_oldest(&self) {
-        *self.depth.oldest.lock() = self.pending.front().map(|line| line.since);
-    }
-
-    fn failed(&mut self, count: usize, failed: Failed) {
-        let pause = self.trouble.as_ref().map_or(FIRST_PAUSE, |old| (old.pause * 2).min(LONGEST_PAUSE));
-        if self.trouble.is_none() {
-            tracing::error!(error = %failed.source, "audit records cannot be written; trying again");
-        }
-        self.trouble = Some(Trouble { next: Instant::now() + pause, pause });
-        self.depth.metrics.audit_failures.inc();
-
-        // The lines that landed whole are there to stay; writing them again would double them. Whoever
-        // waits for one is told of the failure all the same, for the sync is missing.
-        let mut left = failed.landed;
-        let whole = self.pending.range(..count).take_while(|line| {
-            let fits = left.checked_sub(line.bytes.len());
-            left = fits.unwrap_or(0);
-            fits.is_some()
-        });
-        let landed = whole.count();
-        self.unsynced |= failed.landed > 0;
-        let mut acks = self.settle(landed);
-
-        let before = self.pending.len();
-        self.pending.retain_mut(|line| {
-            let ack = line.ack.take();
-            let given_up = ack.is_some();
-            acks.extend(ack);
-            !given_up
-        });
-        self.depth.less(before - self.pending.len());
-        self.show_oldest();
-        answer(acks, &Err(AuditError::Write(failed.source.to_string())));
-    }
-
-    /// When to try again, while the last attempt failed and there is something to write, or to sync
-    /// because of `closing`.
-    pub(super) fn next_attempt(&self, closing: bool) -> Option<Instant> {
-        let waiting = !self.pending.is_empty() || (closing && self.unsynced);
-        self.trouble.as_ref().filter(|_| waiting).map(|trouble| trouble.next)
-    }
-
-    /// True where nothing waits and all is synced.
-    pub(super) fn is_clean(&self) -> bool {
-        self.pending.is_empty() && !self.unsynced
-    }
-
-    /// Nobody is told any more.
-    pub(super) fn alone(&mut self) {
-        self.copy = None;
-    }
-
-    /// True where the last attempt failed.
-    pub(super) fn fails(&self) -> bool {
-        self.trouble.is_some()
-    }
-
-    /// Says how many records will be lost if nobody comes to try once more.
-    pub(super) fn report_lost(&self) {
-        if !self.is_clean() {
-            tracing::error!(
-                records = self.pending.len(),
-                "audit records are lost: the sink failed to the end"
-            );
+            let waited = first.map_or(Duration::ZERO, |since| since.elapsed());
+            let until = match (idle, self.due_in()) {
+                (true, None) => None,
+                (true, Some(due)) => Some(due),
+                (false, due) => {
+                    Some(self.shared.flush.saturating_sub(waited).min(due.unwrap_or(Duration::MAX)))
+                }
+            };
+            let woken = self.shared.wake.notified();
+            match until {
+                None => woken.await,
+                Some(until) => {
+                    if tokio::time::timeout_at(deadline(until), woken).await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
-}
 
-/// Last of all, so that whoever reads the depth after the answer reads it without the record. A
-/// submitter may have gone.
-fn answer(acks: Vec<Ack>, result: &Result<(), AuditError>) {
-    for ack in acks {
-        let _ = ack.send(result.clone());
+    fn due_in(&self) -> Option<Duration> {
+        let due = self.chains.due(self.checkpoint)?;
+        Some(Duration::from_millis(u64::try_from(due - self.clock.now()).unwrap_or(0)))
+    }
+
+    fn is_due(&self) -> bool {
+        self.chains.due(self.checkpoint).is_some_and(|due| due <= self.clock.now())
+    }
+
+    /// Takes what waits and makes facts of it, a few at a time.
+    async fn take(&mut self) {
+        let (items, lost) = {
+            let mut line = self.shared.line.lock();
+            let count = line.items.len().min(BATCH);
+            let rest = line.items.split_off(count);
+            let items = std::mem::replace(&mut line.items, rest);
+            if line.items.is_empty() {
+                self.acks.append(&mut line.flushes);
+                line.urgent = false;
+            }
+            line.taken = items.first().map(|item| item.since);
+            (items, std::mem::take(&mut line.lost))
+        };
+        for (index, Item { entry, ack, .. }) in items.into_iter().enumerate() {
+            self.acks.extend(ack);
+            self.taken.push(entry.into_facts());
+            if index % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let lost = self.lost(lost);
+        self.taken.extend(lost);
+    }
+
+    /// What says on record that something is not.
+    fn lost(&self, lost: BTreeMap<String, u64>) -> impl Iterator<Item = Facts> + use<> {
+        let now = self.clock.now();
+        lost.into_iter().map(move |(tenant, count)| {
+            let body = json!({"count": count, "record": "lost", "tenant": tenant, "time": rfc3339(now)});
+            let body = canonical(&body).unwrap_or_default();
+            Facts { tenant, at: now, kind: "lost".into(), body, ..Facts::default() }
+        })
+    }
+
+    /// Plans and commits what was taken.
+    async fn write(&mut self, signing: Signing) -> Result<(), Unwritten> {
+        loop {
+            let plan = match self.planned.take() {
+                Some(plan) => plan,
+                None => {
+                    let tenants = self.taken.iter().map(|facts| facts.tenant.clone()).collect();
+                    let others = self.chains.prepare(tenants, signing, self.ledger.as_mut()).await?;
+                    self.chains.plan(std::mem::take(&mut self.taken), &others, self.clock.now())
+                }
+            };
+            if !plan.records.is_empty() {
+                let begun = Instant::now();
+                let written = self.ledger.commit(&plan).await;
+                self.shared.metrics.audit_write_seconds.observe(begun.elapsed().as_secs_f64());
+                match written {
+                    Ok(Written::Done) => {}
+                    Ok(Written::Lost(chains)) => {
+                        tracing::warn!(?chains, "others look after our audit chains; new ones begin");
+                        self.chains.lose(&chains);
+                        self.taken = plan.undo();
+                        continue;
+                    }
+                    Err(unwritten) => {
+                        self.planned = Some(plan);
+                        return Err(unwritten);
+                    }
+                }
+            }
+            self.settle(plan);
+            return Ok(());
+        }
+    }
+
+    /// Counts what was committed and tells who waited for it, and who listens.
+    fn settle(&mut self, plan: Plan) {
+        if self.pause.take().is_some() {
+            tracing::info!("audit records are written again");
+        }
+        let asked = plan.asked();
+        let records = self.chains.commit(plan);
+        let count = |kind: &str| records.iter().filter(|record| record.facts.kind == kind).count();
+        let (intents, lost) = (count("intent"), count("lost"));
+        let counts = &self.shared.metrics.audit_records;
+        counts.with_label_values(&["intent"]).inc_by(intents as u64);
+        counts.with_label_values(&["event"]).inc_by((asked - intents - lost) as u64);
+        self.shared.less(asked - lost);
+        self.shared.line.lock().taken = None;
+        // Last, so that whoever reads the depth after the answer reads it without the record. A submitter may have gone.
+        for ack in self.acks.drain(..) {
+            let _ = ack.send(Ok(()));
+        }
+        if !records.is_empty() {
+            // Nobody may be listening.
+            let _ = self.shared.committed.send(records.into());
+        }
+    }
+
+    /// Tells all who wait, also those whose records were not taken yet: they cannot be written either.
+    fn failed(&mut self, why: &str) {
+        if self.pause.is_none() {
+            tracing::error!(error = why, "audit records cannot be written; trying again");
+        }
+        self.pause = Some(self.pause.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE)));
+        self.shared.metrics.audit_failures.inc();
+        let mut acks = std::mem::take(&mut self.acks);
+        {
+            let mut line = self.shared.line.lock();
+            acks.append(&mut line.flushes);
+            acks.extend(line.items.iter_mut().filter_map(|item| item.ack.take()));
+        }
+        for ack in acks {
+            let _ = ack.send(Err(AuditError::Write(why.to_owned())));
+        }
+    }
+
+    /// Ends where all is written, or where it is given up. What comes later is told so.
+    fn finish(&self, give_up: bool, all: bool) -> bool {
+        let mut line = self.shared.line.lock();
+        if all && line.items.is_empty() && line.flushes.is_empty() {
+            line.closed = true;
+            return true;
+        }
+        if give_up {
+            line.closed = true;
+            let planned = self.planned.as_ref().map_or(0, Plan::asked);
+            let records = line.items.len() + self.taken.len() + planned;
+            tracing::error!(records, "audit records are lost: the record could not be written to the end");
+        }
+        give_up
     }
 }

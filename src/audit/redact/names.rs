@@ -133,6 +133,11 @@ pub(super) fn is_secret(name: &str) -> bool {
     secret
 }
 
+/// `name` in lower case without what separates words: `e-mail`, `E_Mail` and `email2` are the same.
+pub(super) fn bare(name: &str) -> String {
+    name.chars().filter(|char| char.is_alphabetic()).flat_map(char::to_lowercase).collect()
+}
+
 /// `name` in lower case with one `_` between words; digits separate words and are dropped.
 fn normal(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 8);

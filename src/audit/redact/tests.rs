@@ -1,12 +1,28 @@
 //! The redaction matrix: one named case a line, for values, texts and request targets.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::value::MAX_DEPTH;
 use super::*;
+
+mod configured;
+mod excerpts;
 
 const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
 const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const PEM: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIabc+/=\n-----END EC PRIVATE KEY-----";
+
+fn redact(value: &Value) -> Value {
+    Rules::default().value(value)
+}
+
+fn redact_text(text: &str) -> String {
+    Rules::default().text(text).into_owned()
+}
+
+fn redact_target(target: &str) -> String {
+    Rules::default().target(target).into_owned()
+}
 
 #[test]
 fn every_shape_of_a_secret_is_hidden_in_a_text_and_the_rest_is_kept() {

@@ -1,87 +1,111 @@
-//! Records as lines in a file: private to its owner, rotated by size, followed where it is moved away.
+//! Records as lines in a file: private to its owner, rotated by size and age, followed where it is moved away.
 //!
 //! One process writes the file. Durable means `fdatasync`, and for a new file its directory too.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::{BATCH, Failed, Kind, Sink, write_all};
-use crate::audit::{AuditConfig, AuditError};
+use super::write::Failed;
+use crate::clock::Clock;
 
-pub(super) static KIND: Kind = Kind {
-    name: "file",
-    open: |config| {
-        let sink = FileSink::open(&config.path, config.rotate_size.0 as u64, config.rotate_keep);
-        let sink = sink.map_err(|error| {
-            AuditError::Open(format!(
-                "audit.path: {} cannot be written ({error}); create its directory and let the service's user write there",
-                config.path.display()
-            ))
-        })?;
-        Ok(Box::new(sink))
-    },
-    problems,
-};
+mod aside;
+#[cfg(feature = "server")]
+mod compress;
+#[cfg(feature = "server")]
+mod kind;
+mod open;
 
-const MOST_KEPT: u32 = 1000;
+#[cfg(feature = "server")]
+pub(super) use kind::KIND;
 
-fn problems(config: &AuditConfig) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    let mut problem = |key: &str, message: String| problems.push((key.to_owned(), message));
-    if config.path.as_os_str().is_empty() {
-        problem(
-            "path",
-            "the sink `file` needs a path; write one, such as /var/lib/sidegate/audit.jsonl".into(),
-        );
-    } else if config.path.file_name().is_none() {
-        problem("path", format!("{} names no file", config.path.display()));
+use aside::Aside;
+use open::OpenFile;
+
+/// When a file is put aside, and what becomes of it then.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::audit) struct Rotation {
+    /// Bytes that no line may make a file longer than, unless it is alone in it.
+    pub size: u64,
+    /// How old a file may be when a line is written.
+    pub age: Option<Duration>,
+    /// How many files that were put aside are kept.
+    pub keep: usize,
+    /// They are compressed.
+    pub compress: bool,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { size: 64 << 20, age: None, keep: 10, compress: false }
     }
-    if config.rotate_size.0 < BATCH {
-        problem("rotate_size", format!("{} is too small; write 256KiB or more", config.rotate_size));
-    }
-    if !(1..=MOST_KEPT).contains(&config.rotate_keep) {
-        problem("rotate_keep", format!("{} is out of range; write 1 to {MOST_KEPT}", config.rotate_keep));
-    }
-    problems
 }
 
 /// The `file` sink.
 pub(in crate::audit) struct FileSink {
     path: PathBuf,
-    rotate_size: u64,
-    keep: u32,
+    rotation: Rotation,
+    aside: Aside,
+    #[cfg(feature = "server")]
+    compressor: Option<compress::Compressor>,
+    clock: Clock,
     open: Option<OpenFile>,
     /// A failed rotation was reported and none has worked since.
     rotation_fails: bool,
 }
 
-struct OpenFile {
-    file: File,
-    /// Device and inode, to see whether `path` still names this file.
-    identity: (u64, u64),
-    /// Length up to the last whole line.
-    length: u64,
-    /// Bytes of a cut line behind `length`, as far as this process wrote them.
-    torn: Option<u64>,
-    /// A device or pipe is neither rotated nor synced.
-    regular: bool,
-    unsynced: bool,
-}
-
 impl FileSink {
     /// Opens or creates `path` (mode 0600) to append to it.
-    pub(in crate::audit) fn open(path: &Path, rotate_size: u64, keep: u32) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Where it cannot be opened or its directory not be synced.
+    pub(in crate::audit) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
+        Self::timed(path, rotation, Clock::System)
+    }
+
+    fn timed(path: &Path, rotation: Rotation, clock: Clock) -> io::Result<Self> {
         let open = Some(OpenFile::open(path)?);
-        Ok(Self { path: path.to_owned(), rotate_size, keep: keep.max(1), open, rotation_fails: false })
+        let aside = Aside::of(path);
+        Ok(Self {
+            #[cfg(feature = "server")]
+            compressor: if rotation.compress {
+                Some(compress::Compressor::start(aside.clone())?)
+            } else {
+                None
+            },
+            path: path.to_owned(),
+            rotation,
+            aside,
+            clock,
+            open,
+            rotation_fails: false,
+        })
+    }
+
+    /// Appends `batch`, which is whole lines or nothing, and where `sync` is set returns only when
+    /// this and all that was appended before is safe.
+    ///
+    /// # Errors
+    /// After one the caller hands over again every line that did not land.
+    pub(in crate::audit) fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
+        // A second round only where the file was deleted between finding and writing it.
+        for last in [false, true] {
+            let open = self.current()?;
+            let mut open = self.rotate_if_due(open, batch.len());
+            let done = open.append(batch, sync);
+            let deleted = open.is_deleted();
+            self.open = Some(open);
+            if last || !deleted {
+                return done;
+            }
+        }
+        Ok(())
     }
 
     /// The open file; opened anew where `path` does not name it any more.
     fn current(&mut self) -> io::Result<OpenFile> {
         if let Some(open) = self.open.take() {
-            if fs::metadata(&self.path).is_ok_and(|now| identity(&now) == open.identity) {
+            if open.is_at(&self.path) {
                 return Ok(open);
             }
             // Moved away: what it holds must still be safe before a durable answer is given.
@@ -90,26 +114,13 @@ impl FileSink {
         OpenFile::open(&self.path)
     }
 
-    /// Moves the full file to `path.1` and begins a new one; `path.<keep>` is the last that is kept.
-    fn rotate(&self, full: &OpenFile) -> io::Result<OpenFile> {
-        full.sync()?;
-        let numbered = |number: u32| {
-            let mut name = OsString::from(&self.path);
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
+    fn rotate_if_due(&mut self, open: OpenFile, more: usize) -> OpenFile {
+        let full = open.length + more as u64 > self.rotation.size;
+        let old = || {
+            let (age, born) = (self.rotation.age?, open.born?);
+            Some(u128::try_from(self.clock.now() - born).ok()? >= age.as_millis())
         };
-        // Only up to the first gap, so that a rotation that failed half-way costs no file when repeated.
-        let gap = (1..self.keep).find(|number| !numbered(*number).exists()).unwrap_or(self.keep);
-        for number in (1..gap).rev() {
-            fs::rename(numbered(number), numbered(number + 1))?;
-        }
-        fs::rename(&self.path, numbered(1))?;
-        OpenFile::open(&self.path)
-    }
-
-    fn rotate_if_full(&mut self, open: OpenFile, more: usize) -> OpenFile {
-        let full = open.regular && open.length > 0 && open.length + more as u64 > self.rotate_size;
-        if !full {
+        if !open.regular || open.length == 0 || !(full || old().unwrap_or(false)) {
             return open;
         }
         match self.rotate(&open) {
@@ -127,108 +138,21 @@ impl FileSink {
             }
         }
     }
-}
 
-impl Sink for FileSink {
-    fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
-        // A second round only where the file was deleted between finding and writing it.
-        for last in [false, true] {
-            let open = self.current()?;
-            let mut open = self.rotate_if_full(open, batch.len());
-            let done = open.append(batch, sync);
-            let deleted = open.file.metadata().is_ok_and(|now| open.regular && now.nlink() == 0);
-            self.open = Some(open);
-            if last || !deleted {
-                return done;
-            }
+    /// Puts the file aside and begins a new one; the oldest of those put aside goes.
+    fn rotate(&self, full: &OpenFile) -> io::Result<OpenFile> {
+        full.sync()?;
+        self.aside.put(&self.path, self.clock.now())?;
+        let fresh = OpenFile::open(&self.path)?;
+        #[cfg(feature = "server")]
+        if let Some(compressor) = &self.compressor {
+            compressor.wake();
         }
-        Ok(())
-    }
-}
-
-impl OpenFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let metadata = file.metadata()?;
-        let regular = metadata.is_file();
-        if regular && metadata.len() == 0 {
-            sync_directory(path)?;
+        if let Err(error) = self.aside.prune(self.rotation.keep) {
+            tracing::warn!(path = %self.path.display(), %error, "an old audit file cannot be removed");
         }
-        let cut = regular && metadata.len() > 0 && {
-            let mut last = [0];
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-            last != [b'\n']
-        };
-        Ok(Self {
-            file,
-            identity: identity(&metadata),
-            length: metadata.len(),
-            torn: cut.then_some(0),
-            regular,
-            unsynced: false,
-        })
+        Ok(fresh)
     }
-
-    fn append(&mut self, batch: &[u8], sync: bool) -> Result<(), Failed> {
-        if !batch.is_empty() {
-            self.mend()?;
-        }
-        let done = write_all(&mut self.file, batch);
-        let (landed, error) = match done {
-            Ok(()) => (batch.len(), None),
-            Err(failed) => (failed.landed, Some(failed.source)),
-        };
-        self.unsynced |= landed > 0;
-        let error = error.or_else(|| if sync { self.sync().err() } else { None });
-        let Some(source) = error else {
-            self.unsynced &= !sync;
-            self.length += landed as u64;
-            return Ok(());
-        };
-        if self.take_back(landed as u64) {
-            return Err(source.into());
-        }
-        let whole = batch.get(..landed).unwrap_or_default().iter().rposition(|byte| *byte == b'\n');
-        let whole = whole.map_or(0, |newline| newline + 1);
-        self.length += whole as u64;
-        self.torn = (landed > whole).then_some((landed - whole) as u64);
-        Err(Failed { landed, source })
-    }
-
-    /// Makes sure that the next line begins on a line of its own.
-    fn mend(&mut self) -> Result<(), io::Error> {
-        let Some(torn) = self.torn else { return Ok(()) };
-        if torn == 0 || !self.take_back(torn) {
-            write_all(&mut self.file, b"\n").map_err(|failed| failed.source)?;
-            self.length += torn + 1;
-        }
-        self.torn = None;
-        Ok(())
-    }
-
-    /// Cuts off the last `bytes`, if they are what this process wrote last; false if they stay.
-    fn take_back(&mut self, bytes: u64) -> bool {
-        if bytes == 0 {
-            return true;
-        }
-        let ours = self.file.metadata().is_ok_and(|now| now.len() == self.length + bytes);
-        self.regular && ours && self.file.set_len(self.length).is_ok()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        if self.regular && self.unsynced { self.file.sync_data() } else { Ok(()) }
-    }
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-/// A file is safe only when its name is.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

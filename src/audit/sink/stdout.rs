@@ -6,29 +6,37 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use super::{Failed, Kind, Sink, write_all};
-use crate::audit::AuditError;
+use super::lines::{Append, Lines};
+use super::table::Kind;
+use super::write::{Failed, write_all};
 
 pub(super) static KIND: Kind = Kind {
     name: "stdout",
-    open: |_| {
-        let descriptor = io::stdout().as_fd().try_clone_to_owned();
-        let descriptor = descriptor.map_err(|error| {
-            AuditError::Open(format!("audit.sink: standard output cannot be used ({error}); use `file`"))
-        })?;
-        Ok(Box::new(Stdout { file: File::from(descriptor), torn: false }))
-    },
+    keys: &[],
     problems: |_| Vec::new(),
+    open: |_| {
+        let sink = Lines::start(Stdout::open()?);
+        Ok(Box::new(sink.map_err(|error| format!("its writer cannot start ({error})"))?))
+    },
 };
 
 /// Not `io::Stdout`: after an error its buffer would keep a part of the line, and write it later.
-struct Stdout {
+pub(super) struct Stdout {
     file: File,
     /// The last line is cut off, and the next must begin on one of its own.
     torn: bool,
 }
 
-impl Sink for Stdout {
+impl Stdout {
+    /// A descriptor of its own.
+    pub fn open() -> Result<Self, String> {
+        let descriptor = io::stdout().as_fd().try_clone_to_owned();
+        let descriptor = descriptor.map_err(|error| format!("standard output cannot be used ({error})"))?;
+        Ok(Self { file: File::from(descriptor), torn: false })
+    }
+}
+
+impl Append for Stdout {
     fn append(&mut self, batch: &[u8], _sync: bool) -> Result<(), Failed> {
         if self.torn {
             write_all(&mut self.file, b"\n").map_err(|failed| failed.source)?;

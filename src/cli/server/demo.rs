@@ -245,7 +245,7 @@ fn configuration(wiring: &Wiring<'_>) -> String {
          [ops]\nlisten = {ops}\n\n[admin]\nlisten = [{admin}]\n\n[store]\nurl = {store}\n\n[tenant]\nid = \"demo\"\nname = \"Demo MSP\"\n\n\
          [psa]\nurl = {psa_url}\ntenant = \"{tenant}\"\nkeys = \"demo\"\ndemo_secret = {secret}\ncatalog_user = \"{user}\"\n\n\
          [idp]\nallow_private_networks = [\"127.0.0.0/8\", \"::1/128\"]\n\n\
-         [audit]\nsink = \"file\"\npath = {audit}\n\n[log]\nfilter = \"warn\"\n\n\
+         [[sinks]]\nkind = \"file\"\npath = {audit}\n\n[log]\nfilter = \"warn\"\n\n\
          [[issuers]]\nissuer = {issuer}\n{agents}",
         listen = listen.join(", "),
         base = quoted(base),

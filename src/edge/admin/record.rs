@@ -18,7 +18,7 @@ use super::problem::{ContractErrors, Problem, Problems};
 use super::who::Who;
 use super::wire::{self, Page, after, page, said, time as written};
 use crate::clock::Millis;
-use crate::gate::admin::{EventFilter, EventRow};
+use crate::gate::admin::{ChainId, Filter, Record};
 
 /// What the PSA's clients know.
 pub fn contract() -> OpenApiRouter<Arc<Web>> {
@@ -58,7 +58,9 @@ struct AuditRow {
 /// The statuses with which the PSA itself says that it does not allow something.
 const NOT_ALLOWED: [i64; 2] = [401, 403];
 
-fn audited(row: EventRow) -> AuditRow {
+fn audited(record: Record) -> AuditRow {
+    let id = record.id();
+    let row = record.facts;
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     let ok = row.outcome.as_deref() == Some("ok");
     let denied = matches!(row.outcome.as_deref(), Some("denied" | "refused"))
@@ -71,15 +73,15 @@ fn audited(row: EventRow) -> AuditRow {
     };
     let word = |key: &str| body[key].as_str().map(str::to_owned);
     AuditRow {
-        id: row.id,
-        tenant: row.tenant_id,
+        id,
+        tenant: row.tenant,
         agent_id: row.agent_id,
         tool: row.tool,
         arguments: body.get("arguments").cloned().unwrap_or_default(),
         ok,
         status_code: row.status,
         decision,
-        result_summary: word("reason").or(row.outcome),
+        result_summary: word("reason").or(row.outcome.map(Into::into)),
         created_at: written(row.at),
         entry_id: row.entry_id,
         request_id: row.request_id,
@@ -127,7 +129,7 @@ async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPa
     let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
     let page = u64::from(number(asked.page).unwrap_or(1).max(1));
     let size = number(asked.page_size).or(number(asked.limit)).unwrap_or(PAGE_SIZE).clamp(1, wire::MOST);
-    let filter = EventFilter { agent: Some(agent), of_tools: true, ..EventFilter::default() };
+    let filter = Filter { agent: Some(agent), of_tools: true, ..Filter::default() };
     let offset = (page - 1).saturating_mul(u64::from(size));
     let counted = who.admin.count_events(&filter).await?;
     let rows = who.admin.events(&filter, None, offset, size).await?;
@@ -155,17 +157,19 @@ struct Event {
     record: Value,
 }
 
-impl From<EventRow> for Event {
-    fn from(row: EventRow) -> Self {
+impl From<Record> for Event {
+    fn from(record: Record) -> Self {
+        let id = record.id();
+        let row = record.facts;
         Self {
-            id: row.id,
+            id,
             at: written(row.at),
-            kind: row.kind,
+            kind: row.kind.into(),
             agent_id: row.agent_id,
             tool: row.tool,
             entry_id: row.entry_id,
-            decision: row.decision,
-            outcome: row.outcome,
+            decision: row.decision.map(Into::into),
+            outcome: row.outcome.map(Into::into),
             status: row.status,
             request_id: row.request_id,
             record: serde_json::from_str(&row.body).unwrap_or_default(),
@@ -204,7 +208,7 @@ struct EventQuery {
 #[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Event>), Problems))]
 async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<Event>>, Problem> {
     let limit = wire::limit(asked.limit)?;
-    let filter = EventFilter {
+    let filter = Filter {
         agent: asked.agent,
         kind: asked.kind,
         tool: asked.tool,
@@ -216,8 +220,19 @@ async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<E
         until: moment("until", asked.until.as_deref())?,
         request_id: asked.request_id,
     };
-    let rows = who.admin.events(&filter, after(asked.cursor.as_deref())?, 0, limit + 1).await?;
-    Ok(Json(page(rows, limit, |row| (row.at, row.id.clone()), Event::from)))
+    let place =
+        after(asked.cursor.as_deref())?.map(|(at, id)| place(&id).map(|(chain, seq)| (at, chain, seq)));
+    let rows = who.admin.events(&filter, place.transpose()?, 0, limit + 1).await?;
+    Ok(Json(page(rows, limit, |row| (row.facts.at, row.id()), Event::from)))
+}
+
+/// The place that [`Record::id`] tells.
+fn place(id: &str) -> Result<(ChainId, i64), Problem> {
+    let read = || {
+        let (chain, seq) = id.split_once('-')?;
+        Some((chain.parse().ok()?, seq.parse().ok()?))
+    };
+    read().ok_or_else(|| Problem::field("cursor", "is not one that this server gave"))
 }
 
 fn moment(field: &str, text: Option<&str>) -> Result<Option<Millis>, Problem> {
@@ -231,15 +246,16 @@ fn moment(field: &str, text: Option<&str>) -> Result<Option<Millis>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Chain, Facts};
 
-    fn row(outcome: &str, decision: Option<&str>, status: Option<i64>) -> EventRow {
-        EventRow {
-            outcome: Some(outcome.to_owned()),
-            decision: decision.map(str::to_owned),
+    fn row(outcome: &str, decision: Option<&str>, status: Option<i64>) -> Record {
+        Chain::begin(ChainId(1)).append(Facts {
+            outcome: Some(outcome.to_owned().into()),
+            decision: decision.map(|decision| decision.to_owned().into()),
             status,
             body: "{\"arguments\":{\"entryId\":\"x\"},\"reason\":\"said so\"}".to_owned(),
-            ..EventRow::default()
-        }
+            ..Facts::default()
+        })
     }
 
     #[test]

@@ -336,7 +336,7 @@ impl Admin {
             before: before.map(shown),
             after: after.map(shown),
         };
-        self.record.change(&self.tenant, actor, change).await
+        self.journal.change(&self.tenant, actor, change).await
     }
 }
 

@@ -2,23 +2,23 @@
 
 use super::{Admin, AdminError};
 use crate::clock::Millis;
-use crate::store::{EventFilter, EventRow};
+use crate::record::{ChainId, Filter, Record};
 
 impl Admin {
-    /// Events that `filter` lets through, newest first: those older than the (time, id) of `after`, without the first
+    /// Records that `filter` lets through, newest first: those before the time and place of `after`, without the first
     /// `offset`.
     pub async fn events(
         &self,
-        filter: &EventFilter,
-        after: Option<(Millis, String)>,
+        filter: &Filter,
+        after: Option<(Millis, ChainId, i64)>,
         offset: u64,
         limit: u32,
-    ) -> Result<Vec<EventRow>, AdminError> {
-        Ok(self.store.events(&self.tenant, filter, after, offset, limit).await?)
+    ) -> Result<Vec<Record>, AdminError> {
+        Ok(self.store.find_records(&self.tenant, filter, after, offset, limit).await?)
     }
 
-    /// How many events there are.
-    pub async fn count_events(&self, filter: &EventFilter) -> Result<u64, AdminError> {
-        Ok(self.store.count_events(&self.tenant, filter).await?)
+    /// How many records there are.
+    pub async fn count_events(&self, filter: &Filter) -> Result<u64, AdminError> {
+        Ok(self.store.count_records(&self.tenant, filter).await?)
     }
 }

@@ -23,16 +23,15 @@ pub use explain::{Explanation, Step};
 pub use import::{Import, Judged};
 pub use lifecycle::{Deleted, PsaUserLeft};
 pub use providers::{PlatformProvider, Suggestions};
-pub use record::{Actor, ActorKind, Record};
+pub use record::{Actor, ActorKind, Journal};
 pub use tenants::{Admins, TenantChange, TenantSpec};
 pub use throttle::Throttle;
 pub use tokens::{PREFIX as TOKEN_PREFIX, TokenSpec};
 
 pub use super::pulse::MAX_STALENESS;
 pub use crate::psa::{PsaUser, Role};
-pub use crate::store::{
-    AdminTokenRow, AgentFilter, AgentRow, EventFilter, EventRow, IssuerRow, ManagedBy, TenantRow,
-};
+pub use crate::record::{ChainId, Filter, Record};
+pub use crate::store::{AdminTokenRow, AgentFilter, AgentRow, IssuerRow, ManagedBy, TenantRow};
 
 use crate::clock::Clock;
 use crate::identity::metadata::Resource;
@@ -65,7 +64,7 @@ pub struct Admin {
     /// The shared applications that are registered with providers.
     pub hosted: Hosted,
     /// Where changes are recorded.
-    pub record: Record,
+    pub journal: Journal,
     /// The time.
     pub clock: Clock,
 }

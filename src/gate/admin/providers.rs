@@ -188,7 +188,7 @@ impl Admin {
         let target = after.or(before).map(|row| row.id.as_str()).unwrap_or_default();
         let change =
             Change { action, target, agent: None, before: before.map(shown), after: after.map(shown) };
-        self.record.change(&self.tenant, actor, change).await
+        self.journal.change(&self.tenant, actor, change).await
     }
 }
 

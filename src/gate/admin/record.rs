@@ -1,13 +1,14 @@
 //! Who changed what: one event a change, with what was before and what is after.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::audit::{Audit, ChangeFacts, EventBuilder};
+use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder, Redactors};
 use crate::clock::Clock;
-use crate::store::Store;
 
 /// Who asks for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,12 +48,17 @@ impl Actor {
     }
 }
 
-/// Where changes are recorded: in the store, and in a running server's record too.
+/// Where changes are recorded.
 #[derive(Clone)]
-pub struct Record {
-    store: Store,
-    audit: Option<Audit>,
+pub struct Journal {
+    opening: Arc<Opening>,
+    redactors: Redactors,
     clock: Clock,
+}
+
+enum Opening {
+    Running(Audit),
+    Each(Box<dyn Fn() -> (Audit, Recorder) + Send + Sync>),
 }
 
 /// What was changed.
@@ -67,10 +73,34 @@ pub(super) struct Change<'a> {
     pub after: Option<Value>,
 }
 
-impl Record {
-    /// In `store`, and in `audit` where a server runs.
-    pub fn new(store: Store, audit: Option<Audit>, clock: Clock) -> Self {
-        Self { store, audit, clock }
+impl Journal {
+    /// In a running server's record.
+    pub fn running(audit: Audit, redactors: Redactors, clock: Clock) -> Self {
+        Self { opening: Arc::new(Opening::Running(audit)), redactors, clock }
+    }
+
+    /// In a record that `open` opens for each change alone, where no server runs.
+    pub fn alone(
+        open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static,
+        redactors: Redactors,
+        clock: Clock,
+    ) -> Self {
+        Self { opening: Arc::new(Opening::Each(Box::new(open))), redactors, clock }
+    }
+
+    async fn submit(&self, event: Event) -> Result<(), AuditError> {
+        match &*self.opening {
+            Opening::Running(audit) => audit.submit_durable(event).await,
+            Opening::Each(open) => {
+                let (audit, recorder) = open();
+                let working = tokio::spawn(recorder.work());
+                let submitted = audit.submit_durable(event).await;
+                audit.close().await;
+                // It ended, for the record is closed.
+                let _ = working.await;
+                submitted
+            }
+        }
     }
 
     /// Records a change that was made.
@@ -86,7 +116,7 @@ impl Record {
         let now = self.clock.now();
         let millis = u64::try_from(now).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
-        let mut event = EventBuilder::new(Uuid::to_string(&id), now);
+        let mut event = EventBuilder::new(Uuid::to_string(&id), now, self.redactors.of(tenant));
         event.tenant(tenant);
         event.change(ChangeFacts {
             actor: &actor.name,
@@ -99,12 +129,8 @@ impl Record {
             after: change.after.as_ref(),
         });
         let event = event.finish("ok", std::time::Duration::ZERO);
-        let row = event.own_row().into_iter().collect::<Vec<_>>();
-        let recorded = self.store.put_events(&row).await;
+        let recorded = self.submit(event).await;
         tracing::info!(tenant, actor = actor.name, action = change.action, target = change.target, "changed");
-        if let Some(audit) = &self.audit {
-            audit.submit(event);
-        }
         recorded.map_err(|error| {
             AdminError::Refused(format!("{} is done, but could not be recorded: {error}", change.action))
         })

@@ -179,7 +179,7 @@ impl Admins {
     ) -> Result<(), AdminError> {
         let (before, after_shown) = (before.map(shown), Some(shown(after)));
         let change = Change { action, target: &after.id, agent: None, before, after: after_shown };
-        self.main.record.change(&after.id, actor, change).await
+        self.main.journal.change(&after.id, actor, change).await
     }
 }
 

@@ -106,7 +106,7 @@ impl Admins {
         let change = Change { action, target: &row.id, agent: None, before: None, after: Some(shown) };
         let main = self.main();
         let tenant = row.tenant_id.as_deref().unwrap_or(&main.tenant);
-        main.record.change(tenant, actor, change).await
+        main.journal.change(tenant, actor, change).await
     }
 }
 

@@ -29,6 +29,7 @@ async fn run_command(program: &str, command: &mut Command) -> Value {
 pub fn command(program: &str) -> Command {
     let mut command = match program {
         "rmcp" => return Command::new(variable("SIDEGATE_TEST_RMCP")),
+        _ if program.starts_with("collector/") => Command::new(variable("SIDEGATE_TEST_COLLECTOR")),
         _ if program.starts_with("canaille/") => Command::new(variable("SIDEGATE_TEST_CANAILLE")),
         "sdk_python_v1.py" => Command::new(variable("SIDEGATE_TEST_PYTHON_V1")),
         _ if program.ends_with(".py") => python(),
@@ -49,7 +50,7 @@ pub fn chromium() -> String {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the runner tells the tests, not the program under test")]
-fn variable(name: &str) -> String {
+pub fn variable(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run tests/run.sh, which installs the clients"))
 }

@@ -15,6 +15,7 @@ pub mod plan;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod receivers;
 pub mod replica;
 pub mod scripted;
 pub mod sse;

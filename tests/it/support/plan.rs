@@ -144,8 +144,8 @@ min_refresh_interval = "1s"
 {idp}
 [limits]
 {limits}
-[audit]
-sink = "file"
+[[sinks]]
+kind = "file"
 path = "{folder}/record/audit.jsonl"
 {trusted}
 {more}

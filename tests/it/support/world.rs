@@ -287,7 +287,10 @@ impl World {
             // The last line may still be growing.
             let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
             let line = |line| serde_json::from_str(line).expect("a JSON line");
-            let records: Vec<Value> = whole.lines().map(line).collect();
+            let records = whole.lines().map(line);
+            // What the record says of itself is left out.
+            let asked = |record: &Value| matches!(record["record"].as_str(), Some("event" | "intent"));
+            let records: Vec<Value> = records.filter(asked).collect();
             let found = wanted(&records).then_some(records);
             async { found }
         })

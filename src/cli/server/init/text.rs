@@ -127,7 +127,7 @@ impl Plan {
         });
         section("[psa]", &psa);
         let record = self.log.join("audit.jsonl");
-        section("[audit]", &[Some(("sink", quoted("file"))), Some(("path", path(&record)))]);
+        section("[[sinks]]", &[Some(("kind", quoted("file"))), Some(("path", path(&record)))]);
         section("[[issuers]]", &[Some(("issuer", quoted(&self.issuer)))]);
         text
     }
