@@ -21,6 +21,7 @@ mod conformance;
 mod connect;
 mod connections;
 mod connections_held;
+mod crash;
 mod credentials;
 mod deadlines;
 mod deploy;
