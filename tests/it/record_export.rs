@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidegate::record::{Kind, PublicKey, Report, Verifier};
+use sqlx::{AnyConnection, Connection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::admin::{Api, problem};
+use crate::support::http::written;
 use crate::support::replica;
 use crate::support::sse::Stream;
 use crate::support::world::{World, until};
@@ -32,7 +36,7 @@ fn events(copy: &str) -> Vec<Value> {
 async fn exported(api: &Api<'_>, query: &str) -> String {
     let answer = api.get(&format!("/audit/export{query}")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    answer.text().to_owned()
+    answer.body.as_str().expect("lines").to_owned()
 }
 
 async fn read(world: &World) -> u16 {
@@ -83,7 +87,7 @@ async fn an_export_says_what_it_is_and_any_touch_is_told() {
     let answer = api.get("/audit/export?format=ndjson").await;
     assert_eq!(answer.header("content-type"), "application/x-ndjson");
     assert_eq!(answer.header("content-disposition"), "attachment; filename=\"sidegate-record.ndjson\"");
-    let copy = answer.text().to_owned();
+    let copy = answer.body.as_str().expect("lines").to_owned();
     let header = lines(&copy).remove(0);
     assert_eq!(
         (&header["record"], &header["tenant"], &header["filter"]),
@@ -153,7 +157,7 @@ async fn the_table_has_a_row_a_record_and_no_formulas() {
     let api = Api::new(&world).await;
     let answer = api.get("/audit/export?format=csv").await;
     assert!(answer.header("content-type").starts_with("text/csv"), "{answer:?}");
-    let mut reader = csv::Reader::from_reader(answer.text().as_bytes());
+    let mut reader = csv::Reader::from_reader(answer.body.as_str().expect("rows").as_bytes());
     let names = reader.headers().unwrap().clone();
     let at = |name: &str| names.iter().position(|column| column == name).unwrap();
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
@@ -220,4 +224,28 @@ async fn no_more_than_sixteen_may_follow_and_whoever_leaves_makes_room() {
         (Stream::open(request).await.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_go_on_is_broken_off_and_does_not_look_like_an_end() {
+    let world = World::start().await;
+    read(&world).await;
+    let api = Api::new(&world).await;
+    assert!(verify(&exported(&api, "").await, Vec::new()).whole());
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}/sidegate.db", world.folder.path().display());
+    let mut connection = AnyConnection::connect(&url).await.unwrap();
+    // A column of SQLite takes any type, and who reads it does not.
+    let spoilt = "UPDATE record SET at = 'broken' WHERE kind = 'call'";
+    assert!(sqlx::query(spoilt).execute(&mut connection).await.unwrap().rows_affected() > 0);
+    let request = api.request("GET", "/audit/export", &Value::Null);
+    let address = world.admin_url.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(written(&request).as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // The server closes, in order or not.
+    let _ = socket.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"record\":\"export\""), "{answer}");
+    assert!(!answer.ends_with("0\r\n\r\n") && !answer.contains("\"record\":\"seal\""), "{answer}");
 }

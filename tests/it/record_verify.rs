@@ -209,3 +209,12 @@ async fn the_command_prints_what_comes_on_record() {
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["tool"], &line["record"]), (&json!("search_api_registry"), &json!("event")));
 }
+
+#[tokio::test]
+async fn the_command_says_what_a_hashed_value_has_become() {
+    let world = World::with("", "[redaction]\nhash = [\"query\"]").await;
+    calls(&world, 1).await;
+    let became = replica::command(&world.config_file, &["audit", "hash", "tickets"]).await;
+    let record = world.records(1).await.remove(0);
+    assert_eq!(record["arguments"]["query"], became.trim());
+}
