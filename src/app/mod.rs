@@ -44,6 +44,7 @@ use crate::record::Signer;
 use crate::secret::Secret;
 use crate::store::{Store, TenantRow};
 use crate::tool::table::ToolRow;
+use crate::trace::Tracer;
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -285,6 +286,8 @@ impl App {
         let keeping = keeping.map_err(failed)?;
         tokio::spawn(recorder.work());
         let activities: Arc<RwLock<HashMap<String, Activities>>> = Arc::default();
+        let tracer =
+            Tracer::open(&config.trace, &metrics).map_err(|error| AppError(format!("trace.{error}")))?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
         let idp =
@@ -302,6 +305,7 @@ impl App {
             store,
             idp,
             audit,
+            tracer,
             metrics,
             clock,
             tools,
@@ -433,7 +437,7 @@ impl App {
         }
         background.shutdown().await;
         main.stop().await;
-        shared.audit.close().await;
+        tokio::join!(shared.audit.close(), shared.tracer.close());
         carried(carrying, quit).await;
         shared.store.close().await;
         let _ = stop_ops.send(true);

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::psa::{Directory, Psa, PsaConfig};
 use crate::store::{Store, TenantRow};
 use crate::tool::table::{ToolRow, ToolTable};
+use crate::trace::Tracer;
 
 /// What all tenants share.
 pub(super) struct Shared {
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub pulse: Arc<Pulse>,
     pub idp: Arc<dyn Idp>,
     pub audit: Audit,
+    pub tracer: Tracer,
     pub journal: Journal,
     pub redactors: Redactors,
     pub neighbours: Arc<Neighbours>,
@@ -108,6 +110,7 @@ impl Shared {
             credentials: credentials.clone(),
             psa: psa.psa.clone(),
             audit: self.audit.clone(),
+            tracer: self.tracer.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             extra: beyond(),

@@ -115,6 +115,11 @@ impl EventBuilder {
         self.fields.tenant = Some(bounded(tenant, MAX_TEXT));
     }
 
+    /// Field `trace_id`: 32 hexadecimal digits (W3C Trace Context).
+    pub fn trace(&mut self, trace_id: &str) {
+        self.fields.trace_id = Some(bounded(trace_id, 32));
+    }
+
     /// Field `client_address`; a request over stdio has none.
     pub fn client_address(&mut self, address: IpAddr) {
         self.fields.client_address = Some(self.member("client_address", &address.to_string()));

@@ -38,6 +38,7 @@ use crate::policy::PolicyConfig;
 use crate::psa::PsaConfig;
 use crate::store::StoreConfig;
 use crate::tool::catalog::CatalogRules;
+use crate::trace::TraceConfig;
 
 /// Gathers the sections: `[name]` under `tables`, `[[name]]` under `lists`, one line each.
 ///
@@ -123,6 +124,8 @@ sections! {
         audit: AuditConfig,
         /// What it does not show.
         redaction: RedactionConfig,
+        /// Where spans go.
+        trace: TraceConfig,
         /// What the process says about itself.
         log: LogConfig,
     }

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::psa::{OwnKey, with_own_key};
 use crate::tool::catalog::{Catalog, CatalogRules, Skipped};
 use crate::tool::table::{Own, ToolTable, standard_rows};
+use crate::trace::Tracer;
 
 /// What the record calls whose data it is.
 const TENANT: &str = "local";
@@ -89,6 +90,7 @@ impl Connector {
             credentials,
             psa: door.psa,
             audit: audit.clone(),
+            tracer: Tracer::off(),
             metrics,
             clock,
             extra: None,

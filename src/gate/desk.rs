@@ -19,7 +19,7 @@ use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
-use super::trail::{Trail, Unrecorded};
+use super::trail::{Origin, Trail, Unrecorded};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
 use crate::audit::{Audit, Rules};
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::policy::Lacking;
 use crate::psa::Psa;
 use crate::tool::table::ToolTable;
+use crate::trace::Tracer;
 
 /// What a [`Desk`] is made of.
 pub struct DeskParts {
@@ -49,6 +50,8 @@ pub struct DeskParts {
     pub psa: Arc<dyn Psa>,
     /// Where they are recorded.
     pub audit: Audit,
+    /// Who is told of spans.
+    pub tracer: Tracer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -357,17 +360,15 @@ impl Desk {
     }
 
     /// The open record of a request of `visitor`'s.
-    pub(super) fn trail(&self, visitor: &Visitor, address: Option<std::net::IpAddr>) -> Trail {
-        let mut trail = self.begin(address);
+    pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Trail {
+        let mut trail = self.begin(None, origin);
         trail.caller(&visitor.caller);
         trail
     }
 
-    /// The open record of a request of whomever.
-    pub(super) fn begin(&self, address: Option<std::net::IpAddr>) -> Trail {
-        let parts = &self.parts;
-        let rules = self.rules.load_full();
-        Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, rules, address)
+    /// The open record of a request of whomever, which may have a name already.
+    pub(super) fn begin(&self, request_id: Option<String>, origin: Origin) -> Trail {
+        Trail::begin(&self.parts, self.rules.load_full(), request_id, origin)
     }
 }
 

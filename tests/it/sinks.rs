@@ -243,7 +243,7 @@ async fn a_sink_that_nobody_takes_from_loses_nothing_and_slows_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("audit.jsonl");
     let sinks = format!(
-        "[[sinks]]\nname = \"away\"\nkind = \"http\"\nurl = \"{url}/\"\n[[sinks]]\nkind = \"file\"\npath = {file:?}\n"
+        "[[sinks]]\nname = \"away\"\nkind = \"http\"\nurl = \"{url}/\"\n[[sinks]]\nname = \"copy\"\nkind = \"file\"\npath = {file:?}\n"
     );
     let mut world = World::with("", &sinks).await;
     let lines = || {

@@ -51,8 +51,20 @@ fn shown(arguments: &Value, rules: &Rules) -> Box<RawValue> {
 
 /// The canonical JSON of `value` without what is not to be shown.
 pub(super) fn redacted(value: &Value, rules: &Rules) -> Box<RawValue> {
-    // There is no redacted value without one: keys are texts, and JSON has only finite numbers.
-    raw(canonical(&exact(rules.value(value))).unwrap_or_default())
+    let shown = rules.value(value);
+    // There is no value without canonical JSON: names are texts, and JSON has only finite numbers.
+    raw(if is_canonical(&shown) { shown.to_string() } else { canonical(&exact(shown)).unwrap_or_default() })
+}
+
+/// True where plain JSON is canonical already, as it mostly is: names that sort by their bytes as they do by UTF-16, and
+/// small integers.
+fn is_canonical(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::Array(items) => items.iter().all(is_canonical),
+        Value::Object(fields) => fields.iter().all(|(name, value)| name.is_ascii() && is_canonical(value)),
+    }
 }
 
 fn raw(json: String) -> Box<RawValue> {

@@ -70,6 +70,8 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_method: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_path: Option<String>,

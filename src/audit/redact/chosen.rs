@@ -3,23 +3,48 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use parking_lot::RwLock;
 #[cfg(feature = "server")]
 use regex::{Regex, RegexBuilder};
 
 use super::config::{RedactionConfig, Results};
-use super::{Treatment, names};
+use super::{Treatment, names, shapes};
 
 /// The most that a shape may take, compiled, in bytes.
 #[cfg(feature = "server")]
 const SIZE: usize = 1 << 20;
 
+/// The most names that are remembered, and the longest of them, in bytes.
+const REMEMBERED: usize = 4096;
+const MEMORABLE: usize = 64;
+
 /// A configuration in the form in which it is applied.
 pub(super) struct Chosen {
-    pub names: Names,
+    names: Names,
+    /// What was found out about names: a PSA has some hundreds of them, which come again and again.
+    seen: RwLock<HashMap<Box<str>, Name>>,
     #[cfg(feature = "server")]
     shapes: Vec<Regex>,
     /// The most of a result that is shown, in bytes; `None`: nothing of it.
     pub excerpt: Option<usize>,
+}
+
+/// What there is to know about a field's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    /// It announces a secret.
+    pub secret: bool,
+    /// What was chosen for it.
+    pub chosen: Option<Treatment>,
+    /// It can be shown itself.
+    pub plain: bool,
+}
+
+impl Name {
+    /// What it asks for the value under it.
+    pub fn treatment(self) -> Option<Treatment> {
+        if self.secret { Some(Treatment::Hide) } else { self.chosen }
+    }
 }
 
 /// Names of fields, without case and separators.
@@ -42,10 +67,32 @@ impl Chosen {
     pub fn new(config: &RedactionConfig) -> Self {
         Self {
             names: Names::new(&config.hide, &config.hash),
+            seen: RwLock::default(),
             #[cfg(feature = "server")]
             shapes: config.shapes.iter().filter_map(|shape| compile(shape).ok()).collect(),
             excerpt: (config.results == Results::Excerpt).then_some(config.excerpt.0),
         }
+    }
+
+    /// What there is to know about `name`.
+    pub fn name(&self, name: &str) -> Name {
+        let seen = self.seen.read().get(name).copied();
+        seen.unwrap_or_else(|| self.look(name))
+    }
+
+    fn look(&self, name: &str) -> Name {
+        let (secret, chosen) = (names::is_secret(name), self.names.treatment(name));
+        let inside = |inner: &str| match names::is_secret(inner) {
+            true => Some(Treatment::Hide),
+            false => self.names.treatment(inner),
+        };
+        let plain = shapes::secrets(name, inside).is_empty() && self.shaped(name).is_empty();
+        let found = Name { secret, chosen, plain };
+        // Whoever invents names makes no more room for them.
+        if name.len() <= MEMORABLE && self.seen.read().len() < REMEMBERED {
+            self.seen.write().insert(name.into(), found);
+        }
+        found
     }
 
     /// The stretches of `text` that have a chosen shape, in no order.

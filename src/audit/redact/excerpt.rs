@@ -175,7 +175,7 @@ impl Part<'_> {
         first: &mut bool,
     ) -> Result<Part<'_>, E> {
         let comma = if std::mem::replace(first, false) { "" } else { "," };
-        self.out.push(&format!("{comma}{}:", Value::from(&*self.rules.text(name))))?;
+        self.out.push(&format!("{comma}{}:", Value::from(&*self.rules.name(name))))?;
         let treatment = self.treatment.max(label).max(self.rules.treatment(name));
         Ok(Part { rules: self.rules, out: self.out, treatment, depth: self.depth + 1 })
     }

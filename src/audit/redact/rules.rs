@@ -10,7 +10,7 @@ use ring::hmac;
 
 use super::chosen::Chosen;
 use super::config::{RedactionConfig, TenantRedaction};
-use super::{REDACTED, Treatment, names, shapes};
+use super::{REDACTED, Treatment, shapes};
 use crate::units::hex;
 
 /// What a tenant's salt is derived under.
@@ -66,7 +66,7 @@ impl Rules {
     /// A member of the record itself, where its name or a part of its value was chosen. What is built in is for what
     /// clients send: an id that looks like a secret is still who it was.
     pub(in crate::audit) fn member<'a>(&self, name: &str, text: &'a str) -> Cow<'a, str> {
-        match self.chosen.names.treatment(name) {
+        match self.chosen.name(name).chosen {
             Some(treatment) => self.treated(text, treatment),
             None => {
                 let found = self.chosen.shaped(text).into_iter().map(|range| (range, Treatment::Hide));
@@ -77,10 +77,12 @@ impl Rules {
 
     /// What becomes of the value under `name`; none where it is judged by itself.
     pub(super) fn treatment(&self, name: &str) -> Option<Treatment> {
-        if names::is_secret(name) {
-            return Some(Treatment::Hide);
-        }
-        self.chosen.names.treatment(name)
+        self.chosen.name(name).treatment()
+    }
+
+    /// A field's name as it is shown.
+    pub(super) fn name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.chosen.name(name).plain { Cow::Borrowed(name) } else { self.text(name) }
     }
 
     pub(super) fn treated(&self, text: &str, treatment: Treatment) -> Cow<'static, str> {

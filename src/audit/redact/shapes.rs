@@ -12,7 +12,9 @@ use super::Treatment;
 use super::iban::iban;
 
 /// Key prefixes of well-known issuers and the fewest characters that must follow.
-const PREFIXES: [(&[u8], usize); 30] = [
+const PREFIXES: [(&[u8], usize); 31] = [
+    // Ours: an administrator's token.
+    (b"sga_", 16),
     (b"sk-", 16),
     (b"sk_live_", 8),
     (b"sk_test_", 8),

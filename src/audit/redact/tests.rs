@@ -49,6 +49,7 @@ fn every_shape_of_a_secret_is_hidden_in_a_text_and_the_rest_is_kept() {
         ("a card number with dashes", "3782-822463-10005.".into(), "[redacted].".into()),
         ("a card number and its expiry", "5500005555555559 12 28".into(), "[redacted] 12 28".into()),
         ("an sk key", key("sk-"), "[redacted]".into()),
+        ("an admin token", key("sga_"), "[redacted]".into()),
         ("an sk_live key", format!("({})", key("sk_live_")), "([redacted])".into()),
         ("a ghp token", format!("clone with {}.", key("ghp_")), "clone with [redacted].".into()),
         ("a fine-grained access token", key("github_pat_"), "[redacted]".into()),

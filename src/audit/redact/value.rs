@@ -66,7 +66,7 @@ impl Rules {
                 Some(treatment) => self.under(value, treatment, depth + 1),
                 None => self.walk(value, depth + 1),
             };
-            let mut name = self.text(name).into_owned();
+            let mut name = self.name(name).into_owned();
             // Two hidden names must not become one field, or one of the values would go missing.
             if shown.contains_key(&name) {
                 name = format!("{name}#{}", shown.len());
@@ -80,8 +80,8 @@ impl Rules {
     pub(super) fn field(&self, name: &str, value: &Value) -> Option<Treatment> {
         match value {
             // It can hold no secret, whatever it is called.
-            Value::Bool(_) => self.chosen.names.treatment(name),
-            Value::Number(_) if is_amount(name) => self.chosen.names.treatment(name),
+            Value::Bool(_) => self.chosen.name(name).chosen,
+            Value::Number(_) if is_amount(name) => self.chosen.name(name).chosen,
             _ => self.treatment(name),
         }
     }

@@ -116,6 +116,8 @@ pub enum Format {
     /// One JSON object a line.
     #[default]
     Ndjson,
+    /// One array.
+    Json,
     /// Loki's push format.
     Loki,
 }

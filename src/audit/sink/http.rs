@@ -1,4 +1,4 @@
-//! Batches of records by HTTP, as lines of JSON or in Loki's push format.
+//! Batches of records by HTTP: lines of JSON, an array, or Loki's push format.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub(super) static KIND: Kind = Kind {
     open: |config| {
         Ok(match config.format {
             Format::Ndjson => Box::new(Http(Poster::open(config, Lines)?)),
+            Format::Json => Box::new(Http(Poster::open(config, Array)?)),
             Format::Loki => Box::new(Http(Poster::open(config, Loki { labels: config.labels.clone() })?)),
         })
     },
@@ -84,6 +85,25 @@ impl Body for Lines {
     fn body(&self, records: &[Arc<Record>], omitted: bool) -> Vec<u8> {
         let mut body = Vec::new();
         records.iter().for_each(|record| line(record, omitted, &mut body));
+        body
+    }
+}
+
+/// One array of all.
+struct Array;
+
+impl Body for Array {
+    fn content_type(&self) -> &'static str {
+        "application/json"
+    }
+
+    fn body(&self, records: &[Arc<Record>], omitted: bool) -> Vec<u8> {
+        let mut body = Vec::new();
+        for record in records {
+            body.push(if body.is_empty() { b'[' } else { b',' });
+            line(record, omitted, &mut body);
+        }
+        body.push(b']');
         body
     }
 }

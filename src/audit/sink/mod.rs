@@ -3,11 +3,8 @@
 //! A new sink is a file here, its `mod` line and its row. A sink knows records, not who asks for them, and neither
 //! waits nor counts: whoever calls it does.
 
-// Until the carrier calls them.
-#![allow(dead_code, unused_imports)]
-
-pub(in crate::audit) mod file;
-pub(in crate::audit) mod write;
+pub(super) mod file;
+mod write;
 
 #[cfg(feature = "server")]
 mod config;
@@ -31,7 +28,8 @@ mod table;
 #[cfg(feature = "server")]
 pub use config::SinkConfig;
 #[cfg(feature = "server")]
-pub(in crate::audit) use table::{Sink, Undelivered, open};
+pub(super) use table::{Sink, Undelivered, open};
+
 #[cfg(all(test, feature = "server"))]
 mod receiver;
 #[cfg(all(test, feature = "server"))]

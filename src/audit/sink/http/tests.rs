@@ -128,6 +128,14 @@ async fn a_receiver_that_is_not_there_is_an_error_and_its_return_is_found() {
 }
 
 #[test]
+fn an_array_holds_every_record_as_its_line_does() {
+    let records = records(2, 3);
+    let body: Vec<Value> = serde_json::from_slice(&Array.body(&records, false)).unwrap();
+    let text = lines(&records);
+    assert!(body.iter().map(Value::to_string).eq(text.lines().map(str::to_owned)));
+}
+
+#[test]
 fn loki_gets_a_stream_for_each_tenant_and_kind() {
     let mut records = records(3, 3);
     let mut other = (*records[2]).clone();
