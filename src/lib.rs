@@ -9,7 +9,7 @@
 //! | house | [`app`] [`cli`] [`config`] [`connect`] [`demo`] | put everything together, decide nothing about a request |
 //! | edge | [`edge`] | where bytes come in: pingora, the operators' listener |
 //! | gate | [`gate`] [`bridge`] | the verbs: admit, answer, call, administer |
-//! | doors | [`psa`] [`idp`] [`audit`] | one trait and one table of kinds each; adapters are private |
+//! | doors | [`psa`] [`idp`] [`audit`] [`trace`] | one trait and one table of kinds each where there are several; adapters are private |
 //! | cellar | [`store`] [`outbound`] | SQL, and the one HTTP client |
 //! | judgement | [`policy`] | pure |
 //! | words | [`mcp`] [`tool`] [`identity`] [`record`] | pure: no I/O, no clock, no randomness |
@@ -67,4 +67,5 @@ pub mod secret;
 #[cfg(feature = "server")]
 pub mod store;
 pub mod tool;
+pub mod trace;
 pub mod units;

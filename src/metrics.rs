@@ -180,6 +180,8 @@ pub struct Metrics {
     pub handshake_failures: IntCounter,
     /// When the certificate that is served ends, in seconds since 1970; 0 without TLS.
     pub certificate_expiry: IntGauge,
+    /// Spans by what became of them, `exported`, `dropped` or `failed`.
+    trace_spans: IntCounterVec,
     /// 1 while `/readyz` answers 200.
     pub ready: IntGauge,
     /// 1 from the beginning of the drain on.
@@ -412,6 +414,12 @@ impl Metrics {
                 "sidegate_certificate_expiry_timestamp_seconds",
                 "When the certificate that is served ends, as a Unix time; 0 without TLS.",
             ),
+            trace_spans: counters(
+                "sidegate_trace_spans_total",
+                "Spans exported, dropped because too many waited, or failed because the receiver did not take them.",
+                "result",
+                &["exported", "dropped", "failed"],
+            ),
             ready: gauge("sidegate_ready", "1 while the readiness probe answers 200."),
             draining: gauge(
                 "sidegate_draining",
@@ -482,6 +490,11 @@ impl Metrics {
     pub fn answered(&self, status: u16) {
         let class = if status < 200 { "none" } else { class(status) };
         self.upstream_responses.with_label_values(&[class]).inc();
+    }
+
+    /// Counts `count` spans by what became of them: `exported`, `dropped` or `failed`.
+    pub fn spans(&self, result: &str, count: u64) {
+        self.trace_spans.with_label_values(&[result]).inc_by(count);
     }
 
     /// Counts one request for the PSA's own web server.

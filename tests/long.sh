@@ -1,13 +1,17 @@
 #!/bin/sh
 # What takes long: the same checks as tests/run.sh with the tests run several times over (5, or the number given), to
-# find the ones that only pass on most days; then a million generated cases of each property, from a seed of its own;
-# then each fuzz target of tests/fuzz for a while, from its corpus.
+# find the ones that only pass on most days; then Sidegate is killed under load again and again, with each store; then a
+# million generated cases of each property, from a seed of its own; then each fuzz target of tests/fuzz for a while,
+# from its corpus.
 #
+# SIDEGATE_KILLS=N                   how often it is killed (200)
 # SIDEGATE_FUZZ_SECONDS=N            how long each target is fuzzed (300); 0 leaves it out
 # SIDEGATE_CASES=N SIDEGATE_SEED=N    how many cases instead, and from which seed; a failure names both
 set -eu
 here=$(dirname "$0")
 SIDEGATE_TEST_ROUNDS=${1:-5} "$here/run.sh"
+echo "killed ${SIDEGATE_KILLS:-200} times with each store" >&2
+SIDEGATE_KILLS=${SIDEGATE_KILLS:-200} "$here/run.sh" --test it crash:: -- --nocapture
 SIDEGATE_CASES=${SIDEGATE_CASES:-1000000}
 SIDEGATE_SEED=${SIDEGATE_SEED:-$(date +%s)}
 export SIDEGATE_CASES SIDEGATE_SEED

@@ -29,7 +29,7 @@ pub use reload::Source;
 use tenants::Tenants;
 use wing::{Shared, Wing};
 
-use crate::audit::{Audit, Carrier, Committed, Keeper};
+use crate::audit::{Audit, Carrier, Committed, Keeper, Redactors};
 use crate::clock::Clock;
 use crate::config::{Config, IssuerConfig};
 use crate::edge::admin::{self as admin_web, AdminDoor};
@@ -44,6 +44,7 @@ use crate::record::Signer;
 use crate::secret::Secret;
 use crate::store::{Store, TenantRow};
 use crate::tool::table::ToolRow;
+use crate::trace::Tracer;
 
 /// How often expired keys of ours are removed from the PSA.
 const SWEEP: Duration = Duration::from_secs(300);
@@ -131,6 +132,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     let psa = wing::psa(config, &row);
     let door = crate::psa::open(&psa, clock.clone()).await.map_err(failed)?;
     let known = resource(config, &row);
+    let redactors = redactors(config, &store).await?;
     let signer = signer(config, &store).await?;
     let opening = {
         let (audit, store, clock) = (config.audit.clone(), store.clone(), clock.clone());
@@ -140,7 +142,7 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     Ok(Admin {
         resource: Box::new(move || known.clone()),
         psa_tenant: psa.tenant,
-        journal: Journal::alone(opening, clock.clone()),
+        journal: Journal::alone(opening, redactors, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
         tenant: row.id,
@@ -236,6 +238,19 @@ async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppErr
     Ok(())
 }
 
+/// What the record does not show of each tenant. Without a salt of the configuration's the store has one that whoever
+/// came first made: equal values are equal in all records.
+async fn redactors(config: &Config, store: &Store) -> Result<Redactors, AppError> {
+    let salt = match &config.redaction.salt {
+        Some(salt) => salt.clone(),
+        None => {
+            let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
+            Secret::new(store.setting("redaction.salt", &made).await.map_err(failed)?)
+        }
+    };
+    Ok(Redactors::new(&config.redaction, &config.redactions, salt.expose().as_bytes()))
+}
+
 /// The PSA's own web server, for what is passed through: the host of `psa.url`, whatever its path.
 fn web_server(config: &Config) -> Result<Upstream, AppError> {
     let url = url::Url::parse(&config.psa.url).map_err(|error| AppError(format!("psa.url: {error}")))?;
@@ -271,21 +286,26 @@ impl App {
         let keeping = keeping.map_err(failed)?;
         tokio::spawn(recorder.work());
         let activities: Arc<RwLock<HashMap<String, Activities>>> = Arc::default();
+        let tracer =
+            Tracer::open(&config.trace, &metrics).map_err(|error| AppError(format!("trace.{error}")))?;
         let tenant = config.tenant.id.clone();
         store.ensure_tenant(&tenant, &config.tenant.name).await.map_err(failed)?;
         let idp =
             crate::idp::open(&config.idp, ways(&config), metrics.clone(), clock.clone()).map_err(failed)?;
         let mut config = config;
         share_sessions(&mut config, &store).await?;
+        let redactors = redactors(&config, &store).await?;
         let shared = Arc::new(Shared {
             bound: sockets.door.addresses(),
             pulse: Pulse::open(store.clone()).await.map_err(failed)?,
-            journal: Journal::running(audit.clone(), clock.clone()),
+            journal: Journal::running(audit.clone(), redactors.clone(), clock.clone()),
+            redactors,
             neighbours: Neighbours::new(store.clone(), clock.clone()),
             config: Arc::new(ArcSwap::from_pointee(config)),
             store,
             idp,
             audit,
+            tracer,
             metrics,
             clock,
             tools,
@@ -417,7 +437,7 @@ impl App {
         }
         background.shutdown().await;
         main.stop().await;
-        shared.audit.close().await;
+        tokio::join!(shared.audit.close(), shared.tracer.close());
         carried(carrying, quit).await;
         shared.store.close().await;
         let _ = stop_ops.send(true);

@@ -18,11 +18,23 @@ use crate::edge::{ServerConfig, Tuning};
 use crate::gate::SseConfig;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
-const LIVE: [&str; 9] =
-    ["agents", "catalog", "issuers", "limits", "log.filter", "policy", "server", "sessions", "sse"];
+const LIVE: [&str; 11] = [
+    "agents",
+    "catalog",
+    "issuers",
+    "limits",
+    "log.filter",
+    "policy",
+    "redaction",
+    "redactions",
+    "server",
+    "sessions",
+    "sse",
+];
 
 /// Keys of those sections that need one all the same.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 12] = [
+    "redaction.salt",
     "server.client_ca_file",
     "server.client_certificates",
     "server.listen",
@@ -171,6 +183,7 @@ impl Reload {
 
     async fn adopt(&self, new: &Config) -> Result<(), AppError> {
         apply(&self.main.admin, new).await?;
+        self.tenants.shared.redactors.adopt(&new.redaction, &new.redactions);
         self.main.adopt(&self.tenants.shared, new).await;
         self.tuning.adopt(&new.server);
         Ok(())

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use super::{AppError, INSTRUCTIONS, SWEEP, beyond, configured_issuers, failed, resource};
-use crate::audit::Audit;
+use crate::audit::{Audit, Redactors};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::admin::{Admin, Journal};
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::psa::{Directory, Psa, PsaConfig};
 use crate::store::{Store, TenantRow};
 use crate::tool::table::{ToolRow, ToolTable};
+use crate::trace::Tracer;
 
 /// What all tenants share.
 pub(super) struct Shared {
@@ -32,7 +33,9 @@ pub(super) struct Shared {
     pub pulse: Arc<Pulse>,
     pub idp: Arc<dyn Idp>,
     pub audit: Audit,
+    pub tracer: Tracer,
     pub journal: Journal,
+    pub redactors: Redactors,
     pub neighbours: Arc<Neighbours>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -107,6 +110,7 @@ impl Shared {
             credentials: credentials.clone(),
             psa: psa.psa.clone(),
             audit: self.audit.clone(),
+            tracer: self.tracer.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             extra: beyond(),
@@ -181,6 +185,7 @@ impl Shared {
                 call_timeout: server.call_timeout.0,
                 limits: config.limits,
                 sessions: config.sessions.clone(),
+                rules: self.redactors.of(&row.id),
             },
             sse: SseTerms::from(&config.sse),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::redact::redact_target;
+use super::redact::Rules;
 use crate::clock::Millis;
 use crate::metrics::OUTCOMES;
 
@@ -21,7 +21,7 @@ mod text;
 
 use arguments::Arguments;
 pub use change::ChangeFacts;
-use fields::{Fields, TOTAL};
+use fields::{Answer, Fields, TOTAL};
 use text::{bounded, clean};
 
 /// Characters of a text that a client chose: its name, its version, the tool it named.
@@ -74,143 +74,167 @@ pub enum Phase {
 }
 
 /// Collects the facts of one request while it is worked on. Setters overwrite; durations add up.
-pub struct EventBuilder(Box<Fields>);
+pub struct EventBuilder {
+    fields: Box<Fields>,
+    rules: Arc<Rules>,
+}
 
 impl EventBuilder {
-    /// Starts the record of the request `request_id` (a UUID v7) that began at `started`.
-    pub fn new(request_id: impl Into<String>, started: Millis) -> Self {
-        Self(Box::new(Fields {
-            record: "event",
-            time: started,
-            request_id: request_id.into(),
-            ..Fields::default()
-        }))
+    /// Starts the record of the request `request_id` (a UUID v7) that began at `started`; `rules` say what of it is
+    /// not to be shown.
+    pub fn new(request_id: impl Into<String>, started: Millis, rules: Arc<Rules>) -> Self {
+        let request_id = request_id.into();
+        let fields = Fields { record: "event", time: started, request_id, ..Fields::default() };
+        Self { fields: Box::new(fields), rules }
     }
 
     /// Fields `tenant agent_id agent issuer subject token_id person oauth_client`.
     pub fn caller(&mut self, caller: CallerFacts<'_>) {
-        self.0.tenant = Some(bounded(caller.tenant, MAX_TEXT));
-        self.0.agent_id = Some(bounded(caller.agent_id, MAX_TEXT));
-        self.0.agent = Some(bounded(caller.agent, MAX_TEXT));
+        self.fields.tenant = Some(bounded(caller.tenant, MAX_TEXT));
+        self.fields.agent_id = Some(bounded(caller.agent_id, MAX_TEXT));
+        self.fields.agent = Some(bounded(caller.agent, MAX_TEXT));
         self.token(caller.issuer, Some(caller.subject), caller.token_id);
         self.obtained(caller.person, caller.oauth_client);
     }
 
     /// Fields `person oauth_client`: on whose behalf the token was obtained, and by which client.
     pub fn obtained(&mut self, person: Option<&str>, oauth_client: Option<&str>) {
-        self.0.person = person.map(|person| bounded(person, MAX_TEXT));
-        self.0.oauth_client = oauth_client.map(|client| bounded(client, MAX_TEXT));
+        self.fields.person = person.map(|person| self.member("person", person));
+        self.fields.oauth_client = oauth_client.map(|client| self.member("oauth_client", client));
     }
 
     /// Fields `issuer subject token_id` of a caller that is known no better, such as an unbound one.
     pub fn token(&mut self, issuer: &str, subject: Option<&str>, token_id: Option<&str>) {
-        self.0.issuer = Some(bounded(issuer, MAX_TEXT));
-        self.0.subject = subject.map(|subject| bounded(subject, MAX_TEXT));
-        self.0.token_id = token_id.map(|id| bounded(id, MAX_TEXT));
+        self.fields.issuer = Some(bounded(issuer, MAX_TEXT));
+        self.fields.subject = subject.map(|subject| self.member("subject", subject));
+        self.fields.token_id = token_id.map(|id| bounded(id, MAX_TEXT));
     }
 
     /// Field `tenant` alone, for a request whose caller is not known.
     pub fn tenant(&mut self, tenant: &str) {
-        self.0.tenant = Some(bounded(tenant, MAX_TEXT));
+        self.fields.tenant = Some(bounded(tenant, MAX_TEXT));
+    }
+
+    /// Field `trace_id`: 32 hexadecimal digits (W3C Trace Context).
+    pub fn trace(&mut self, trace_id: &str) {
+        self.fields.trace_id = Some(bounded(trace_id, 32));
     }
 
     /// Field `client_address`; a request over stdio has none.
     pub fn client_address(&mut self, address: IpAddr) {
-        self.0.client_address = Some(address);
+        self.fields.client_address = Some(self.member("client_address", &address.to_string()));
     }
 
     /// Fields `client_name client_version`, as the client gave them: bounded and cleaned here.
     pub fn client(&mut self, name: Option<&str>, version: Option<&str>) {
-        self.0.client_name = name.map(|name| clean(name, MAX_CLIENT_TEXT));
-        self.0.client_version = version.map(|version| clean(version, MAX_CLIENT_TEXT));
+        self.fields.client_name = name.map(|name| self.clean(&self.rules.member("client_name", name)));
+        self.fields.client_version = version.map(|version| self.clean(version));
     }
 
     /// Field `revision`: the protocol revision the request is answered in.
     pub fn revision(&mut self, revision: &'static str) {
-        self.0.revision = Some(revision);
+        self.fields.revision = Some(revision);
     }
 
     /// Fields `method tool`: the MCP method and the tool that was named, if any.
     pub fn ask(&mut self, method: &str, tool: Option<&str>) {
-        self.0.method = Some(clean(method, MAX_CLIENT_TEXT));
-        self.0.tool = tool.map(|tool| clean(tool, MAX_CLIENT_TEXT));
+        self.fields.method = Some(self.clean(method));
+        self.fields.tool = tool.map(|tool| self.clean(tool));
     }
 
     /// Fields `entry_id upstream_method upstream_path effect`; secrets in `path` are taken out here.
     pub fn bound(&mut self, entry_id: &str, method: &'static str, path: &str, effect: &'static str) {
-        self.0.entry_id = Some(bounded(entry_id, MAX_TEXT));
-        self.0.upstream_method = Some(method);
-        self.0.upstream_path = Some(bounded(&redact_target(path), MAX_PATH));
-        self.0.effect = Some(effect);
+        self.fields.entry_id = Some(bounded(entry_id, MAX_TEXT));
+        self.fields.upstream_method = Some(method);
+        self.fields.upstream_path = Some(bounded(&self.rules.target(path), MAX_PATH));
+        self.fields.effect = Some(effect);
     }
 
     /// Fields `decision rule`.
     pub fn decision(&mut self, verdict: Verdict, rule: Option<&str>) {
-        self.0.decision = Some(match verdict {
+        self.fields.decision = Some(match verdict {
             Verdict::Allow => "allow",
             Verdict::Deny => "deny",
             Verdict::Refuse => "refuse",
         });
-        self.0.rule = rule.map(|rule| bounded(rule, MAX_TEXT));
+        self.fields.rule = rule.map(|rule| bounded(rule, MAX_TEXT));
     }
 
     /// Field `reason`: the label of the refusal or fault.
     pub fn reason(&mut self, label: &str) {
-        self.0.reason = Some(clean(label, MAX_CLIENT_TEXT));
+        self.fields.reason = Some(self.clean(label));
     }
 
     /// Field `upstream_status`: the HTTP status of the PSA's answer.
     pub fn upstream(&mut self, status: u16) {
-        self.0.upstream_status = Some(status);
+        self.fields.upstream_status = Some(status);
     }
 
     /// Field `request_bytes`: size of the message as it came in.
     pub fn request_bytes(&mut self, bytes: usize) {
-        self.0.request_bytes = Some(bytes);
+        self.fields.request_bytes = Some(bytes);
     }
 
     /// Field `response_bytes`: size of the message that went out.
     pub fn response_bytes(&mut self, bytes: usize) {
-        self.0.response_bytes = Some(bytes);
+        self.fields.response_bytes = Some(bytes);
     }
 
     /// The agent's name, once it is known.
     pub fn agent(&self) -> Option<&str> {
-        self.0.agent.as_deref()
+        self.fields.agent.as_deref()
     }
 
     /// The tool that was named, as the record shows it.
     pub fn tool(&self) -> Option<&str> {
-        self.0.tool.as_deref()
+        self.fields.tool.as_deref()
     }
 
     /// How far the call reaches, once it is bound.
     pub fn effect(&self) -> Option<&'static str> {
-        self.0.effect
+        self.fields.effect
     }
 
     /// Adds `took` to `phases.<phase>_us`.
     pub fn phase(&mut self, phase: Phase, took: Duration) {
-        self.0.phases.add(phase as usize, took);
+        self.fields.phases.add(phase as usize, took);
     }
 
     /// Field `arguments`: copied once, and shared by the intent and the event.
     pub fn arguments(&mut self, arguments: &Value) {
-        self.0.arguments = Some(Arc::new(Arguments::new(arguments)));
+        self.fields.arguments = Some(Arc::new(Arguments::new(arguments, self.rules.clone())));
+    }
+
+    /// Field `result`, of what the tool answered: its size and an HMAC-SHA256 under the tenant's salt, so that nobody can
+    /// guess it and whoever has it can compare; its beginning too where the rules say so.
+    pub fn result(&mut self, text: &str) {
+        self.fields.result = Some(Answer {
+            bytes: text.len(),
+            excerpt: self.rules.excerpt_of(text),
+            hmac_sha256: self.rules.digest(text),
+        });
     }
 
     /// What is known before the effect, as a record of its own (`record` is `intent`).
     pub fn intent(&self) -> Event {
-        let mut fields = self.0.clone();
+        let mut fields = self.fields.clone();
         fields.record = "intent";
         Event(fields)
     }
 
     /// The finished record; an `outcome` outside [`OUTCOMES`] is recorded as `unknown`.
     pub fn finish(mut self, outcome: &'static str, total: Duration) -> Event {
-        self.0.outcome = Some(if OUTCOMES.contains(&outcome) { outcome } else { "unknown" });
-        self.0.phases.add(TOTAL, total);
-        Event(self.0)
+        self.fields.outcome = Some(if OUTCOMES.contains(&outcome) { outcome } else { "unknown" });
+        self.fields.phases.add(TOTAL, total);
+        Event(self.fields)
+    }
+
+    fn member(&self, name: &str, text: &str) -> String {
+        bounded(&self.rules.member(name, text), MAX_TEXT)
+    }
+
+    fn clean(&self, text: &str) -> String {
+        clean(&self.rules, text, MAX_CLIENT_TEXT)
     }
 }
 

@@ -24,7 +24,7 @@ pub use event::{CallerFacts, ChangeFacts, Event, EventBuilder, Phase, Verdict};
 #[cfg(feature = "server")]
 pub use keeper::Keeper;
 pub use pipeline::{Audit, Committed, Recorder};
-pub use redact::{REDACTED, redact, redact_target, redact_text};
+pub use redact::{REDACTED, RedactionConfig, Redactors, Results, Rules, TenantRedaction};
 #[cfg(feature = "server")]
 pub use sink::SinkConfig;
 

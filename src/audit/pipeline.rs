@@ -236,6 +236,11 @@ impl Audit {
         self.answer(answer).await
     }
 
+    /// How long records of which nobody waits may wait for company.
+    pub fn flush_interval(&self) -> Duration {
+        self.0.flush
+    }
+
     /// What must be on the disk before it is answered.
     pub fn durability(&self) -> Durability {
         self.0.durability

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     issuers(config, findings);
     agents(config, findings);
     sinks(config, findings);
+    redactions(config, findings);
 }
 
 fn names_of_the_endpoint(config: &Config, findings: &mut Findings) {
@@ -187,6 +188,16 @@ fn agents(config: &Config, findings: &mut Findings) {
                 agent.name
             );
             findings.follow(&format!("{at}.provision"), &["psa.keys"], message);
+        }
+    }
+}
+
+fn redactions(config: &Config, findings: &mut Findings) {
+    let mut tenants = BTreeMap::new();
+    for (index, own) in config.redactions.iter().enumerate() {
+        if let Some(first) = tenants.insert(&own.tenant, index).filter(|_| !own.tenant.is_empty()) {
+            let message = format!("is also the tenant of redactions[{first}]; write one for each");
+            findings.follow(&format!("redactions[{index}].tenant"), &[], message);
         }
     }
 }

@@ -29,7 +29,7 @@ use keys::Known;
 use layers::Layers;
 use walk::Walk;
 
-use crate::audit::{AuditConfig, SinkConfig};
+use crate::audit::{AuditConfig, RedactionConfig, SinkConfig, TenantRedaction};
 use crate::edge::{AdminConfig, OpsConfig, PassthroughConfig, ServerConfig};
 use crate::gate::admin::AgentSpec;
 use crate::gate::{LimitsConfig, SessionsConfig, SseConfig};
@@ -38,6 +38,7 @@ use crate::policy::PolicyConfig;
 use crate::psa::PsaConfig;
 use crate::store::StoreConfig;
 use crate::tool::catalog::CatalogRules;
+use crate::trace::TraceConfig;
 
 /// Gathers the sections: `[name]` under `tables`, `[[name]]` under `lists`, one line each.
 ///
@@ -121,6 +122,10 @@ sections! {
         sessions: SessionsConfig,
         /// Where the record is kept.
         audit: AuditConfig,
+        /// What it does not show.
+        redaction: RedactionConfig,
+        /// Where spans go.
+        trace: TraceConfig,
         /// What the process says about itself.
         log: LogConfig,
     }
@@ -131,6 +136,8 @@ sections! {
         issuers: IssuerConfig,
         /// Who may call.
         agents: AgentSpec,
+        /// What of the redaction is different for one tenant.
+        redactions: TenantRedaction,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::psa::{OwnKey, with_own_key};
 use crate::tool::catalog::{Catalog, CatalogRules, Skipped};
 use crate::tool::table::{Own, ToolTable, standard_rows};
+use crate::trace::Tracer;
 
 /// What the record calls whose data it is.
 const TENANT: &str = "local";
@@ -89,12 +90,17 @@ impl Connector {
             credentials,
             psa: door.psa,
             audit: audit.clone(),
+            tracer: Tracer::off(),
             metrics,
             clock,
             extra: None,
         };
-        let terms =
-            DeskTerms { call_timeout: timeout, limits: NO_LIMITS, sessions: SessionsConfig::default() };
+        let terms = DeskTerms {
+            call_timeout: timeout,
+            limits: NO_LIMITS,
+            sessions: SessionsConfig::default(),
+            rules: Arc::default(),
+        };
         Ok(Self { desk: Desk::new(parts, terms), catalogue, audit })
     }
 

@@ -94,34 +94,47 @@ fn status(refusal: &Refusal) -> u16 {
     }
 }
 
+/// What an answer has beside what is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cover<'a> {
+    /// The origin whose web pages may read it; see [`readable_by`].
+    pub reader: Option<&'a str>,
+    /// What the request is called on record.
+    pub request_id: Option<&'a str>,
+}
+
+impl<'a> Cover<'a> {
+    /// The same as headers.
+    pub fn headers(self) -> Vec<(&'static str, &'a str)> {
+        let mut headers = readable_by(self.reader);
+        headers.extend(self.request_id.map(|id| ("x-request-id", id)));
+        headers
+    }
+}
+
 /// What lets the web pages of `origin`, or of all for `*`, read an answer (Fetch Standard, CORS protocol).
 /// Credentials are never allowed: a token is sent by who has it, not out of a browser's jar.
 pub fn readable_by(origin: Option<&str>) -> Vec<(&'static str, &str)> {
     let Some(origin) = origin else { return Vec::new() };
     vec![
         ("access-control-allow-origin", origin),
-        ("access-control-expose-headers", "WWW-Authenticate, Mcp-Session-Id, Retry-After"),
+        ("access-control-expose-headers", "WWW-Authenticate, Mcp-Session-Id, Retry-After, X-Request-Id"),
         ("vary", "Origin"),
     ]
 }
 
-/// Writes what the gate says; `reader` is the origin whose web pages may read it.
-pub async fn write(
-    session: &mut Session,
-    outgoing: Outgoing,
-    reader: Option<&str>,
-    drain: &Drain,
-) -> Written {
-    let mut headers = readable_by(reader);
+/// Writes what the gate says.
+pub async fn write(session: &mut Session, outgoing: Outgoing, cover: Cover<'_>, drain: &Drain) -> Written {
+    let mut headers = cover.headers();
     match outgoing {
         Outgoing::Answer { status, body, session: began } => {
             headers.extend(began.as_deref().map(|id| ("mcp-session-id", id)));
             respond(session, status, &headers, Bytes::from(body)).await
         }
-        Outgoing::Stream(stream) => events::write(session, stream, None, reader, drain).await,
+        Outgoing::Stream(stream) => events::write(session, stream, None, cover, drain).await,
         Outgoing::Opened { messages, stream } => {
             let first = sse::event(Some("endpoint"), None, None, messages.as_bytes());
-            events::write(session, stream, Some(first), reader, drain).await
+            events::write(session, stream, Some(first), cover, drain).await
         }
         // Nobody waits for the answer to a request that was cancelled, and HTTP wants one.
         Outgoing::Accepted | Outgoing::Silent => respond(session, 202, &headers, Bytes::new()).await,
@@ -131,13 +144,13 @@ pub async fn write(
             let status = if body.is_some() { 200 } else { 304 };
             respond(session, status, &headers, Bytes::from(body.unwrap_or_default())).await
         }
-        Outgoing::Refused(refusal) => refuse(session, &refusal, reader).await,
+        Outgoing::Refused(refusal) => refuse(session, &refusal, cover).await,
     }
 }
 
-/// Writes a refusal, its remedy in the body and in the headers its status asks for; `reader` as above.
-pub async fn refuse(session: &mut Session, refusal: &Refusal, reader: Option<&str>) -> Written {
-    let mut headers = readable_by(reader);
+/// Writes a refusal, its remedy in the body and in the headers its status asks for.
+pub async fn refuse(session: &mut Session, refusal: &Refusal, cover: Cover<'_>) -> Written {
+    let mut headers = cover.headers();
     let seconds = match refusal {
         Refusal::TooMany { retry_after, .. } => retry_after.to_string(),
         Refusal::Draining => RESTART.to_owned(),

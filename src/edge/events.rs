@@ -8,7 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::{MissedTickBehavior, interval_at};
 
-use super::body::{head, readable_by};
+use super::body::{Cover, head};
 use super::drain::{Drain, Phase};
 use crate::gate::{Event, EventReader};
 use crate::mcp::sse;
@@ -22,10 +22,10 @@ pub async fn write(
     session: &mut Session,
     mut events: EventReader,
     first: Option<Vec<u8>>,
-    origin: Option<&str>,
+    cover: Cover<'_>,
     drain: &Drain,
 ) -> pingora::Result<()> {
-    let mut headers = readable_by(origin);
+    let mut headers = cover.headers();
     // nginx and its like would gather the events.
     headers.push(("x-accel-buffering", "no"));
     let mut answer: ResponseHeader = head(200, &headers)?;

@@ -45,11 +45,12 @@ fn host(session: &Session) -> Option<&str> {
     if hosts.next().is_some() { None } else { host }
 }
 
-/// The head of the request as the gate takes it.
-pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint) -> Head {
+/// The head of the request as the gate takes it, which calls it `request_id`: what a client calls it is not asked.
+pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_id: String) -> Head {
     let request = session.req_header();
     let owned = |name: &str| joined(session, name);
     Head {
+        request_id,
         scheme: place.scheme,
         host: place.host,
         prefix: place.prefix,
@@ -76,6 +77,8 @@ pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint) -> Head 
         protocol_version: owned("mcp-protocol-version"),
         mcp_method: owned("mcp-method"),
         mcp_name: owned("mcp-name"),
+        traceparent: owned("traceparent"),
+        tracestate: owned("tracestate"),
         user_agent: owned("user-agent"),
         client_address: place.client,
         client_certificate: line::of(session).and_then(|connection| connection.client_certificate),

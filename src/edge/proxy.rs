@@ -15,6 +15,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
 use tokio_util::sync::CancellationToken;
 
+use super::body::Cover;
 use super::drain::Drain;
 use super::forwarded::{Place, TrustedProxy};
 use super::header::{self, HeaderBounds};
@@ -29,7 +30,7 @@ use crate::gate::{Approach, Endpoint, Head, Kind, Method, Outgoing, Refusal, Wir
 
 /// What web pages may send to the MCP endpoint.
 const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-session-id, \
-                           mcp-method, mcp-name, last-event-id";
+                           mcp-method, mcp-name, last-event-id, traceparent, tracestate";
 
 /// For how many seconds a browser may remember the answer to a preflight; Chromium takes no more.
 const PREFLIGHT_AGE: &str = "7200";
@@ -72,16 +73,18 @@ impl Proxy {
         if !gate.is_open() {
             return nothing(session).await;
         }
-        let head = head(session, place(session, &live.trusted), endpoint);
+        let request_id = gate.name();
+        let head = head(session, place(session, &live.trusted), endpoint, request_id.clone());
         if session.req_header().method == http::Method::OPTIONS {
             return preflight(session, wing, &head).await;
         }
         let reader = gate.reader(&head).map(str::to_owned);
+        let cover = Cover { reader: reader.as_deref(), request_id: Some(&request_id) };
         let entered = match self.in_time(self.in_flight.enter(live.bounds.max_in_flight)) {
             Ok(entered) => entered,
             Err(refusal) => {
                 let refusal = gate.turned_away(refusal);
-                return body::refuse(session, &refusal, reader.as_deref()).await;
+                return body::refuse(session, &refusal, cover).await;
             }
         };
         let entered = Arc::new(entered);
@@ -97,7 +100,7 @@ impl Proxy {
             _ => true,
         };
         let _entered = places.then_some(entered);
-        body::write(session, outgoing, reader.as_deref(), &self.drain).await
+        body::write(session, outgoing, cover, &self.drain).await
     }
 
     /// Who has found room counts already, and is waited for unless it is too late.
@@ -132,8 +135,9 @@ impl Proxy {
     async fn turn_away(session: &mut Session, live: &Live, refusal: Refusal) -> pingora::Result<()> {
         let gate = &live.wings.main().gate;
         let refusal = gate.turned_away(refusal);
-        let head = head(session, place(session, &live.trusted), MAIN);
-        body::refuse(session, &refusal, gate.reader(&head)).await
+        let head = head(session, place(session, &live.trusted), MAIN, gate.name());
+        let cover = Cover { reader: gate.reader(&head), request_id: Some(&head.request_id) };
+        body::refuse(session, &refusal, cover).await
     }
 }
 
@@ -151,7 +155,7 @@ fn is_the_psas(request: &RequestHeader) -> bool {
 /// token and leaves no record.
 async fn preflight(session: &mut Session, wing: &Wing, head: &Head) -> pingora::Result<()> {
     if let Err(refusal) = wing.gate.check(head) {
-        return body::refuse(session, &refusal, None).await;
+        return body::refuse(session, &refusal, Cover::default()).await;
     }
     let mut headers = body::readable_by(head.origin.as_deref());
     if !headers.is_empty() {
@@ -219,7 +223,10 @@ async fn metadata(session: &mut Session, live: &Live, wing: &Wing, resource: usi
     let approach = Approach { scheme, host: host.as_deref(), prefix, origin: None, resource };
     match wing.gate.metadata(approach).await {
         Ok(document) => body::respond(session, 200, &ANY_ORIGIN, Bytes::from(document)).await,
-        Err(refusal) => body::refuse(session, &refusal, Some("*")).await,
+        Err(refusal) => {
+            let cover = Cover { reader: Some("*"), ..Cover::default() };
+            body::refuse(session, &refusal, cover).await
+        }
     }
 }
 
@@ -255,7 +262,7 @@ impl Proxy {
             }
             Err(refusal) => {
                 wing.gate.passed(None, true);
-                body::refuse(session, &refusal, None).await?;
+                body::refuse(session, &refusal, Cover::default()).await?;
                 Ok(None)
             }
         }

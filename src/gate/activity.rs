@@ -111,25 +111,20 @@ fn activity(record: &Record) -> Option<Activity> {
     }
     let body: Value = serde_json::from_str(&event.body).unwrap_or_default();
     let outcome = event.outcome.as_deref().unwrap_or("unknown");
-    let ok = outcome == "ok";
-    let denied = event.decision.as_deref() == Some("deny") || matches!(event.status, Some(401 | 403));
+    let decision = event.verdict();
     let mut summary: Vec<_> =
         ["upstream_method", "upstream_path"].iter().filter_map(|field| body[*field].as_str()).collect();
     summary.push(outcome);
-    summary.extend(body["rule"].as_str().filter(|_| denied));
+    summary.extend(body["rule"].as_str().filter(|_| decision == "deny"));
     summary.extend(body["reason"].as_str());
     Some(Activity {
         id: event.request_id.clone().unwrap_or_else(|| record.id()),
         agent_id,
         tool,
         arguments: body["arguments"].clone(),
-        ok,
+        ok: decision == "allow",
         status: event.status.and_then(|status| u16::try_from(status).ok()),
-        decision: match (ok, denied) {
-            (true, _) => "allow",
-            (false, true) => "deny",
-            (false, false) => "error",
-        },
+        decision,
         summary: Some(summary.join(" ")),
         at: event.at,
     })

@@ -16,10 +16,11 @@ use super::post::{Post, Wire};
 use super::refusal::Refusal;
 use super::request::{Head, Method, Outgoing};
 use super::roster::Roster;
-use super::trail::Trail;
+use super::trail::{self, Origin, Trail};
 use crate::audit::Phase;
 use crate::mcp::revision::Headers;
 use crate::metrics::Metrics;
+use crate::trace::Parent;
 
 /// An authenticated request whose body is still to be read.
 pub struct Admission {
@@ -114,8 +115,11 @@ impl Gate {
         if !parts.audit.has_room() {
             return Err(self.turned_away(Refusal::Busy));
         }
-        let mut trail =
-            Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, head.client_address);
+        let origin = Origin {
+            address: head.client_address,
+            parent: Parent::read(head.traceparent.as_deref(), head.tracestate.as_deref()),
+        };
+        let mut trail = self.desk.begin(Some(head.request_id.clone()), origin);
         if let Err(refusal) = self.may_try(&head) {
             parts.metrics.refuse(refusal.code());
             trail.refuse(refusal.code());
@@ -208,6 +212,11 @@ impl Gate {
         let document =
             self.doorway.load().resource(approach).metadata(&issuers, snapshot.trust.scopes_supported());
         Ok(document.to_string().into_bytes())
+    }
+
+    /// A name for a request that comes now: on record, in the log, and for client and PSA.
+    pub fn name(&self) -> String {
+        trail::request_id(self.desk.parts.clock.now())
     }
 
     /// The hosts, origins and paths that are ours now.

@@ -25,10 +25,10 @@ impl Desk {
         bytes: usize,
         trail: Trail,
     ) -> Option<Vec<u8>> {
-        let address = trail.client_address();
+        let origin = trail.origin().clone();
         let mut first = Some(trail);
         let answers = messages.into_iter().map(|message| {
-            let mut trail = first.take().unwrap_or_else(|| self.trail(visitor, address));
+            let mut trail = first.take().unwrap_or_else(|| self.trail(visitor, origin.clone()));
             async move {
                 let mut decoded = match message {
                     Ok(decoded) => decoded,

@@ -50,10 +50,10 @@ enum Failure {
 
 impl Failure {
     /// For the administrator: an agent is told what to do, not what the network said.
-    fn log(&self) {
+    fn log(&self, request_id: &str) {
         match self {
-            Self::Key(error) => tracing::warn!(%error, "a call to the PSA was not made"),
-            Self::Psa(error) => tracing::warn!(%error, "a call to the PSA brought no answer"),
+            Self::Key(error) => tracing::warn!(request_id, %error, "a call to the PSA was not made"),
+            Self::Psa(error) => tracing::warn!(request_id, %error, "a call to the PSA brought no answer"),
             Self::Cancelled | Self::Deadline | Self::Cut => {}
         }
     }
@@ -139,7 +139,7 @@ impl Desk {
                 Ok((result, outcome))
             }
             Err(failure) => {
-                failure.log();
+                failure.log(trail.request_id());
                 if let Failure::Psa(PsaError::TooLarge { status: Some(status), .. }) = failure {
                     self.parts.metrics.answered(status);
                     trail.answered(status);
@@ -169,15 +169,11 @@ impl Desk {
             let key = credentials.for_caller(caller).await.map_err(Failure::Key)?;
             trail.phase(Phase::Credential, asked);
             errand.stage.reached(Step::Keyed);
-            let request_id = trail.sending();
+            let marks = trail.sending();
             let left = || deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             let sent = Instant::now();
-            let first = self
-                .parts
-                .psa
-                .send(permit, &key, &request_id, left(), arrival)
-                .await
-                .map_err(Failure::Psa)?;
+            let first =
+                self.parts.psa.send(permit, &key, &marks, left(), arrival).await.map_err(Failure::Psa)?;
             let answer = match first {
                 SendOutcome::Answered(response) => response,
                 SendOutcome::KeyRefused(permit, refusal) => {
@@ -187,7 +183,7 @@ impl Desk {
                     match self
                         .parts
                         .psa
-                        .send(permit, &key, &request_id, left(), arrival)
+                        .send(permit, &key, &marks, left(), arrival)
                         .await
                         .map_err(Failure::Psa)?
                     {

@@ -19,10 +19,10 @@ use super::limits::{Limits, LimitsConfig};
 use super::progress::{self, Listener, Stage};
 use super::session::{Agreed, Session, Sessions, SessionsConfig};
 use super::stream::Stream;
-use super::trail::{Trail, Unrecorded};
+use super::trail::{Origin, Trail, Unrecorded};
 use super::watch::{Topic, Watches};
 use super::{Refusal, Visitor, call, message};
-use crate::audit::Audit;
+use crate::audit::{Audit, Rules};
 use crate::clock::Clock;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, CallOptions, Reply, Welcome};
@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::policy::Lacking;
 use crate::psa::Psa;
 use crate::tool::table::ToolTable;
+use crate::trace::Tracer;
 
 /// What a [`Desk`] is made of.
 pub struct DeskParts {
@@ -49,6 +50,8 @@ pub struct DeskParts {
     pub psa: Arc<dyn Psa>,
     /// Where they are recorded.
     pub audit: Audit,
+    /// Who is told of spans.
+    pub tracer: Tracer,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -66,12 +69,15 @@ pub struct DeskTerms {
     pub limits: LimitsConfig,
     /// How sessions are kept.
     pub sessions: SessionsConfig,
+    /// What the record does not show.
+    pub rules: Arc<Rules>,
 }
 
 /// The desk.
 pub struct Desk {
     pub(super) parts: DeskParts,
     call_timeout: ArcSwap<Duration>,
+    rules: ArcSwap<Rules>,
     pub(super) limits: Limits,
     pub(super) sessions: Sessions,
     pub(super) watches: Arc<Watches>,
@@ -147,6 +153,7 @@ impl Desk {
         Arc::new(Self {
             listings: REVISIONS.iter().copied().map(raw).collect(),
             call_timeout: ArcSwap::from_pointee(terms.call_timeout),
+            rules: ArcSwap::from(terms.rules),
             limits: Limits::new(terms.limits),
             sessions: Sessions::new(terms.sessions),
             watches: Arc::default(),
@@ -161,6 +168,7 @@ impl Desk {
         self.limits.adopt(terms.limits);
         self.sessions.adopt(terms.sessions);
         self.call_timeout.store(Arc::new(terms.call_timeout));
+        self.rules.store(terms.rules);
     }
 
     /// The longest that a call of `visitor` may take.
@@ -241,6 +249,7 @@ impl Desk {
                     return answer.map(|result| (Reply::Other(result), "ok")).map_err(Stop::Fault);
                 }
                 let (result, outcome) = self.call(&name, &arguments, &options, errand, trail).await?;
+                trail.result(&result.text);
                 (message::reply(result), outcome)
             }
             Ask::Other { method, params } => {
@@ -351,11 +360,15 @@ impl Desk {
     }
 
     /// The open record of a request of `visitor`'s.
-    pub(super) fn trail(&self, visitor: &Visitor, address: Option<std::net::IpAddr>) -> Trail {
-        let parts = &self.parts;
-        let mut trail = Trail::begin(&parts.audit, &parts.metrics, &parts.clock, &parts.tenant, address);
+    pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Trail {
+        let mut trail = self.begin(None, origin);
         trail.caller(&visitor.caller);
         trail
+    }
+
+    /// The open record of a request of whomever, which may have a name already.
+    pub(super) fn begin(&self, request_id: Option<String>, origin: Origin) -> Trail {
+        Trail::begin(&self.parts, self.rules.load_full(), request_id, origin)
     }
 }
 

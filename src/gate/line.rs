@@ -15,7 +15,7 @@ use super::Visitor;
 use super::desk::{Desk, Job, introduced, turned_down};
 use super::session::{Agreed, Session};
 use super::stream::{EventReader, Stream};
-use super::trail::Trail;
+use super::trail::{Origin, Trail};
 use crate::mcp::fault::Fault;
 use crate::mcp::message::{Ask, Reply};
 use crate::mcp::revision::{self, Decoded, Era, Headers, Posted};
@@ -108,7 +108,7 @@ impl Desk {
     /// Takes one message, or one batch of them, of `visitor`'s. What is to be said comes on the line, when it is
     /// ready.
     pub fn take(self: &Arc<Self>, line: &Arc<Line>, visitor: Visitor, body: &[u8]) {
-        let trail = self.trail(&visitor, line.address);
+        let trail = self.trail(&visitor, Origin { address: line.address, ..Origin::default() });
         self.take_as(line, visitor, body, trail, Arc::new(()));
     }
 
@@ -153,7 +153,7 @@ impl Desk {
     ) {
         introduced(&mut decoded, Some(&line.session));
         trail.decoded(&decoded, bytes);
-        let Decoded { revision, id, ask, client } = decoded;
+        let Decoded { revision, id, ask, client, .. } = decoded;
         let Some(id) = id else {
             self.notice(Some(&line.session), ask);
             return trail.close("ok", 0);

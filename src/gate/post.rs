@@ -113,7 +113,7 @@ impl Desk {
     ) -> Outgoing {
         introduced(&mut decoded, session.as_ref());
         trail.decoded(&decoded, post.body.len());
-        let Decoded { revision, id, ask, client } = decoded;
+        let Decoded { revision, id, ask, client, .. } = decoded;
         let Some(id) = id else {
             self.notice(session.as_ref(), ask);
             trail.close("ok", 0);

@@ -8,6 +8,8 @@ use super::{Approach, Bearer, Endpoint, EventReader, Refusal};
 /// (RFC 9110 section 5.3), which is then no value that anybody accepts.
 #[derive(Clone, Debug)]
 pub struct Head {
+    /// Names the request on record, in the log, and to client and PSA; see [`Gate::name`](super::Gate::name).
+    pub request_id: String,
     /// `http` or `https`, as the client sees it.
     pub scheme: &'static str,
     /// The authority that the client addressed; none where it cannot be told.
@@ -44,6 +46,10 @@ pub struct Head {
     pub mcp_method: Option<String>,
     /// The `Mcp-Name` header.
     pub mcp_name: Option<String>,
+    /// The `traceparent` header.
+    pub traceparent: Option<String>,
+    /// The `tracestate` header.
+    pub tracestate: Option<String>,
     /// The client's address.
     pub client_address: Option<IpAddr>,
     /// The User-Agent header.

@@ -6,17 +6,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Verdict};
-use crate::clock::{Clock, Millis};
+use super::desk::DeskParts;
+use crate::audit::{Audit, CallerFacts, Durability, Event, EventBuilder, Phase, Rules, Verdict};
+use crate::clock::Millis;
 use crate::identity::trust::Caller;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::Ask;
 use crate::mcp::revision::{Decoded, Rejected, Revision};
 use crate::metrics::Metrics;
 use crate::policy::{Permit, RULE_REQUIRED_SCOPES};
+use crate::psa::Marks;
 use crate::tool::catalog::Entry;
 use crate::tool::effect::Effect;
 use crate::tool::rewrite::Bound;
+use crate::trace::{Call, Context, Parent, Told, Tracer};
 
 /// How long the record of an intent may take before the call is given up.
 const INTENT_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,13 +42,27 @@ pub struct Holder {
     pub client_id: Option<Arc<str>>,
 }
 
+/// Where a request comes from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Origin {
+    /// Its client's address, if that is known.
+    pub address: Option<IpAddr>,
+    /// The trace that its transport says it is part of.
+    pub parent: Option<Parent>,
+}
+
 /// The open record of one request.
 pub(super) struct Trail {
     audit: Audit,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
+    began: Millis,
     started: Instant,
     request_id: String,
-    address: Option<IpAddr>,
+    origin: Origin,
+    context: Context,
+    // What only a span tells; none where nothing is exported.
+    spoken: Option<Box<Spoken>>,
     // None once the record is closed.
     event: Option<EventBuilder>,
     /// An intent is on record, or may be.
@@ -55,29 +72,42 @@ pub(super) struct Trail {
     tool: Option<bool>,
 }
 
+/// See [`Told`].
+#[derive(Default)]
+struct Spoken {
+    tenant: String,
+    revision: Option<&'static str>,
+    method: Option<String>,
+    /// Whose entry is called.
+    bound: Option<(Arc<Entry>, &'static str)>,
+    call: Option<Call>,
+}
+
 impl Trail {
-    /// Opens the record of a request that reached authentication.
-    pub fn begin(
-        audit: &Audit,
-        metrics: &Arc<Metrics>,
-        clock: &Clock,
-        tenant: &str,
-        address: Option<IpAddr>,
-    ) -> Self {
-        let now = clock.now();
-        let request_id = request_id(now);
-        let mut event = EventBuilder::new(request_id.clone(), now);
-        event.tenant(tenant);
-        if let Some(address) = address {
+    /// Opens the record of a request that reached authentication; `request_id` is what it is called already, `rules`
+    /// what its record does not show.
+    pub fn begin(parts: &DeskParts, rules: Arc<Rules>, request_id: Option<String>, origin: Origin) -> Self {
+        let now = parts.clock.now();
+        let request_id = request_id.unwrap_or_else(|| self::request_id(now));
+        let context = parts.tracer.begin(origin.parent.as_ref());
+        let mut event = EventBuilder::new(request_id.clone(), now, rules);
+        event.tenant(&parts.tenant);
+        event.trace(&context.trace_id());
+        if let Some(address) = origin.address {
             event.client_address(address);
         }
-        metrics.in_flight.inc();
+        parts.metrics.in_flight.inc();
+        let spoken = || Box::new(Spoken { tenant: parts.tenant.clone(), ..Spoken::default() });
         Self {
-            audit: audit.clone(),
-            metrics: metrics.clone(),
+            audit: parts.audit.clone(),
+            metrics: parts.metrics.clone(),
+            tracer: parts.tracer.clone(),
+            began: now,
             started: Instant::now(),
             request_id,
-            address,
+            origin,
+            context,
+            spoken: parts.tracer.exports().then(spoken),
             event: Some(event),
             intended: false,
             sent: false,
@@ -85,13 +115,19 @@ impl Trail {
         }
     }
 
-    /// Where the request came from, if that is known.
-    pub fn client_address(&self) -> Option<IpAddr> {
-        self.address
+    /// Where the request came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Names the request.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
     }
 
     /// Something of a session that is no message: `method` names it.
     pub fn asks(&mut self, revision: &Revision, method: &'static str) {
+        self.spoke(revision, Some(method));
         self.note(|event| {
             event.revision(revision.name);
             event.ask(method, None);
@@ -101,11 +137,21 @@ impl Trail {
 
     /// The registry was fetched, which is no message.
     pub fn fetched(mut self) {
+        if let Some(spoken) = &mut self.spoken {
+            spoken.method = Some("registry".to_owned());
+        }
         self.note(|event| {
             event.ask("registry", None);
             event.decision(Verdict::Allow, None);
         });
         self.end("ok");
+    }
+
+    fn spoke(&mut self, revision: &Revision, method: Option<&str>) {
+        if let Some(spoken) = &mut self.spoken {
+            spoken.revision = Some(revision.name);
+            spoken.method = method.map(str::to_owned);
+        }
     }
 
     fn note(&mut self, set: impl FnOnce(&mut EventBuilder)) {
@@ -144,7 +190,16 @@ impl Trail {
     }
 
     pub fn decoded(&mut self, decoded: &Decoded, bytes: usize) {
+        self.spoke(decoded.revision, Some(decoded.ask.method()));
+        // What the message says of itself is closer than what its transport says of all that it carries.
+        let traced = &decoded.traced;
+        let parent = Parent::read(traced.parent.as_deref(), traced.state.as_deref());
+        if let Some(parent) = parent {
+            self.context = self.tracer.begin(Some(&parent));
+        }
+        let trace_id = self.context.trace_id();
         self.note(|event| {
+            event.trace(&trace_id);
             event.revision(decoded.revision.name);
             event.client(decoded.client.name.as_deref(), decoded.client.version.as_deref());
             event.ask(decoded.ask.method(), decoded.ask.tool());
@@ -156,6 +211,7 @@ impl Trail {
     }
 
     pub fn rejected(&mut self, rejected: &Rejected, bytes: usize) {
+        self.spoke(rejected.revision, rejected.method.as_deref());
         self.note(|event| {
             event.revision(rejected.revision.name);
             if let Some(method) = &rejected.method {
@@ -197,6 +253,9 @@ impl Trail {
 
     pub fn bound(&mut self, bound: &Bound) {
         let request = bound.request();
+        if let Some(spoken) = &mut self.spoken {
+            spoken.bound = Some((bound.entry().clone(), request.verb.as_str()));
+        }
         self.note(|event| {
             event.bound(&bound.entry().id, request.verb.as_str(), &request.target, bound.effect().as_str());
         });
@@ -227,10 +286,22 @@ impl Trail {
         Ok(())
     }
 
-    /// From here on the PSA may have seen the call. Returns the id that travels with it.
-    pub fn sending(&mut self) -> String {
+    /// From here on the PSA may have seen the call. Returns what travels with it.
+    pub fn sending(&mut self) -> Marks {
         self.sent = true;
-        self.request_id.clone()
+        let context = self.tracer.within(&self.context);
+        let marks = Marks {
+            request_id: self.request_id.clone(),
+            traceparent: Some(context.traceparent()),
+            tracestate: context.tracestate().map(str::to_owned),
+        };
+        if let Some(spoken) = &mut self.spoken
+            && let Some((entry, verb)) = &spoken.bound
+        {
+            let (after, path) = (self.started.elapsed(), entry.path.clone());
+            spoken.call = Some(Call { context, after, took: None, verb, path, status: None });
+        }
+        marks
     }
 
     pub fn was_sent(&self) -> bool {
@@ -238,7 +309,17 @@ impl Trail {
     }
 
     pub fn answered(&mut self, status: u16) {
+        let now = self.started.elapsed();
+        if let Some(call) = self.spoken.as_mut().and_then(|spoken| spoken.call.as_mut()) {
+            call.took = Some(now.saturating_sub(call.after));
+            call.status = Some(status);
+        }
         self.note(|event| event.upstream(status));
+    }
+
+    /// What a tool answered.
+    pub fn result(&mut self, text: &str) {
+        self.note(|event| event.result(text));
     }
 
     /// Ends the request with an answer of `bytes`.
@@ -295,7 +376,7 @@ impl Trail {
         }
     }
 
-    /// Counts the request; none where that was done before.
+    /// Counts the request and tells of it; none where that was done before.
     fn finish(&mut self, outcome: &'static str) -> Option<Event> {
         let event = self.event.take()?;
         let took: Duration = self.started.elapsed();
@@ -306,13 +387,40 @@ impl Trail {
             let tool = event.tool().filter(|_| offered).unwrap_or("unknown");
             self.metrics.called(agent, tool, event.effect().unwrap_or("none"), outcome);
         }
+        tracing::debug!(
+            request_id = self.request_id,
+            outcome,
+            milliseconds = took.as_secs_f64() * 1000.0,
+            "a request is over"
+        );
+        self.tell(&event, outcome, took);
         Some(event.finish(outcome, took))
+    }
+
+    fn tell(&mut self, event: &EventBuilder, outcome: &'static str, took: Duration) {
+        let Some(spoken) = self.spoken.take().filter(|_| self.context.sampled) else { return };
+        let Spoken { tenant, revision, method, bound, call } = *spoken;
+        let offered = self.tool == Some(true);
+        self.tracer.tell(Told {
+            context: self.context.clone(),
+            began: self.began,
+            took,
+            request_id: self.request_id.clone(),
+            tenant,
+            agent: event.agent().map(str::to_owned),
+            revision,
+            method,
+            tool: event.tool().filter(|_| offered).map(str::to_owned),
+            entry: bound.map(|(entry, _)| entry.id.clone()),
+            outcome,
+            call,
+        });
     }
 }
 
 /// A UUID v7 (RFC 9562 section 5.7) of a request that began at `now`. The random part is the
 /// thread's generator's: asking the kernel for it would be a system call a request.
-fn request_id(now: Millis) -> String {
+pub(super) fn request_id(now: Millis) -> String {
     let millis = u64::try_from(now).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid().to_string()
 }

@@ -29,6 +29,22 @@ impl ClientInfo {
     }
 }
 
+/// Where a message stands in its client's trace, as its metadata says (`traceparent`, `tracestate`). Not judged here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traced {
+    pub parent: Option<String>,
+    pub state: Option<String>,
+}
+
+impl Traced {
+    /// Reads a message's parameters; what is not a text is left out.
+    pub(super) fn read(params: &Map<String, Value>) -> Self {
+        let meta = params.get("_meta");
+        let text = |key: &str| meta.and_then(|meta| meta.get(key)?.as_str()).map(str::to_owned);
+        Self { parent: text("traceparent"), state: text("tracestate") }
+    }
+}
+
 /// What a client wants.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {

@@ -67,18 +67,28 @@ pub enum SendOutcome {
     KeyRefused(Permit, RestResponse),
 }
 
+/// What travels with a call, so that each side finds what the other has of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `x-request-id`.
+    pub request_id: String,
+    /// `traceparent` (W3C Trace Context).
+    pub traceparent: Option<String>,
+    /// `tracestate`.
+    pub tracestate: Option<String>,
+}
+
 /// The PSA's REST side.
 #[async_trait]
 pub trait Psa: Send + Sync {
     /// Sends the permitted call under `credential` and reads the whole answer.
-    /// Consumes the permit. `request_id` travels as `x-request-id`. A read that
-    /// was never sent is tried once more; a write is sent at most once. `arrival` tells meanwhile
+    /// Consumes the permit. `marks` travel as headers. A read that was never sent is tried once more; a write is sent at most once. `arrival` tells meanwhile
     /// how far the answer is.
     async fn send(
         &self,
         permit: Permit,
         credential: &Credential,
-        request_id: &str,
+        marks: &Marks,
         deadline: Duration,
         arrival: Option<&Arrival>,
     ) -> Result<SendOutcome, PsaError>;

@@ -29,6 +29,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// [`Filter::matches`], but for what the record says of itself: that is shown only where its kind is asked for.
+    pub fn shows(&self, facts: &Facts) -> bool {
+        self.matches(facts) && (self.kind.is_some() || !facts.is_own())
+    }
+
     /// True where a record is asked for.
     pub fn matches(&self, facts: &Facts) -> bool {
         let wanted = |wanted: &Option<String>, is: Option<&str>| {

@@ -8,9 +8,14 @@
 
 mod canonical;
 mod chain;
+mod export;
 mod filter;
 mod own;
 mod sign;
+#[cfg(feature = "server")]
+pub mod table;
+mod verdict;
+mod verify;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,9 +26,11 @@ use crate::units::hex;
 
 pub use canonical::{canonical, exact};
 pub use chain::{Advance, Chain, Head};
+pub use export::{Export, Span};
 pub use filter::Filter;
 pub use own::{Checkpoint, Start};
 pub use sign::{PublicKey, Signer};
+pub use verify::{Break, Kind, Report, Stretch, Verifier};
 
 /// A SHA-256, shown as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,6 +190,12 @@ impl Record {
             }
         }
         out.push(b'\n');
+    }
+
+    /// The link that the record itself says stood before it, where it is a checkpoint.
+    pub fn stated_link(&self) -> Option<Digest> {
+        let body: serde_json::Value = serde_json::from_str(&self.facts.body).ok()?;
+        body.get("link")?.as_str()?.parse().ok()
     }
 
     /// Appends what stands for the record where it is left out.

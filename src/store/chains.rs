@@ -145,6 +145,25 @@ impl Store {
         Ok(row.map(|row| row.try_get("seq")).transpose()?)
     }
 
+    /// The first and the last of a chain's records in `numbers`, both included, that began at `since` or later and before
+    /// `until`; none where there are none.
+    pub async fn between(
+        &self,
+        chain: ChainId,
+        since: Millis,
+        until: Millis,
+        numbers: (i64, i64),
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let query = sqlx::query(
+            "SELECT MIN(seq) AS first, MAX(seq) AS last FROM record
+             WHERE chain = $1 AND at >= $2 AND at < $3 AND seq >= $4 AND seq <= $5",
+        );
+        let query = query.bind(chain.0).bind(since).bind(until).bind(numbers.0).bind(numbers.1);
+        let row = query.fetch_one(&self.pool).await?;
+        let first: Option<i64> = row.try_get("first")?;
+        Ok(first.zip(row.try_get("last")?))
+    }
+
     /// When the oldest record of a chain began; none where it has no records.
     pub async fn oldest_record(&self, chain: ChainId) -> Result<Option<Millis>, StoreError> {
         let query = sqlx::query("SELECT at FROM record WHERE chain = $1 ORDER BY seq LIMIT 1");

@@ -9,7 +9,7 @@ use crate::support::conversation::{BOTH, Conversation, call, notice, request, sl
 use crate::support::plan::Plan;
 use crate::support::world::World;
 
-const REVISION: &str = "2025-03-26";
+pub const REVISION: &str = "2025-03-26";
 
 #[tokio::test]
 async fn the_answers_of_a_batch_come_in_its_order_and_its_calls_run_side_by_side() {

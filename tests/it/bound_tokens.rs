@@ -266,6 +266,7 @@ impl Site {
         let header =
             |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| value.clone());
         Head {
+            request_id: self.world.gate.name(),
             scheme: "http",
             host: self.world.base.strip_prefix("http://").map(str::to_owned),
             prefix: String::new(),
@@ -285,6 +286,8 @@ impl Site {
             mcp_method: header("mcp-method"),
             mcp_name: None,
             client_address: None,
+            traceparent: None,
+            tracestate: None,
             user_agent: None,
             client_certificate: byte.map(|byte| [byte; 32]),
         }

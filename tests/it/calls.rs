@@ -57,8 +57,16 @@ async fn a_read_reaches_the_psa_under_a_key_and_nothing_of_the_clients_headers()
     let mut names: Vec<_> =
         reached[0]["headers"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     names.sort_unstable();
-    let ours =
-        ["accept", "accept-encoding", "host", "user-agent", "x-api-key", "x-request-id", "x-tenant-id"];
+    let ours = [
+        "accept",
+        "accept-encoding",
+        "host",
+        "traceparent",
+        "user-agent",
+        "x-api-key",
+        "x-request-id",
+        "x-tenant-id",
+    ];
     assert_eq!(names, ours);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 use sidegate::clock::Clock;
-use sidegate::psa::{self, CatalogCredential, Credential, PsaConfig, PsaDoor, PsaError, SendOutcome};
+use sidegate::psa::{self, CatalogCredential, Credential, Marks, PsaConfig, PsaDoor, PsaError, SendOutcome};
 use sidegate::tool::rewrite::CallArgs;
 use sidegate::units::{Size, Span};
 use tempfile::TempDir;
@@ -20,6 +20,10 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn ok() -> Then {
     answer("200 OK", "", "{\"data\":[]}")
+}
+
+fn marks(request_id: &str) -> Marks {
+    Marks { request_id: request_id.to_owned(), ..Marks::default() }
 }
 
 struct World {
@@ -45,12 +49,15 @@ impl World {
 
     async fn read(&self) -> Result<SendOutcome, PsaError> {
         let permit = permit("get-_api_v1_tickets", &CallArgs::default());
-        self.door.psa.send(permit, &self.key, "req-1", SOON, None).await
+        self.door.psa.send(permit, &self.key, &marks("req-1"), SOON, None).await
     }
 
     async fn write(&self) -> Result<SendOutcome, PsaError> {
         let args = CallArgs { body: Some(json!({ "title": "Printer" })), ..CallArgs::default() };
-        self.door.psa.send(permit("post-_api_v1_tickets", &args), &self.key, "req-2", SOON, None).await
+        self.door
+            .psa
+            .send(permit("post-_api_v1_tickets", &args), &self.key, &marks("req-2"), SOON, None)
+            .await
     }
 }
 
@@ -61,7 +68,7 @@ async fn a_read_carries_exactly_the_declared_headers() {
     let text = |name: &str, value: &str| Map::from_iter([(name.to_owned(), value.into())]);
     let args = CallArgs { query: text("limit", "5"), headers: text("x-trace", "abc"), ..CallArgs::default() };
     let permit = permit("get-_api_v1_tickets", &args);
-    world.door.psa.send(permit, &world.key, "req-1", SOON, None).await.unwrap();
+    world.door.psa.send(permit, &world.key, &marks("req-1"), SOON, None).await.unwrap();
     let seen = server.seen();
     assert!(seen[0].starts_with("GET /app/api/v1/tickets?limit=5 HTTP/1.1\r\n"), "{}", seen[0]);
     let host = server.url.strip_prefix("http://").unwrap();
@@ -152,7 +159,7 @@ async fn a_refused_key_gives_the_permit_back_to_be_sent_once_more() {
     let world = World::new(&server.url).await;
     let Ok(SendOutcome::KeyRefused(permit, said)) = world.write().await else { panic!("not refused") };
     assert_eq!(said.status, 401);
-    let again = world.door.psa.send(permit, &world.key, "req-2", SOON, None).await;
+    let again = world.door.psa.send(permit, &world.key, &marks("req-2"), SOON, None).await;
     assert!(matches!(again, Ok(SendOutcome::Answered(said)) if said.status == 200));
     let bodies: Vec<_> =
         server.seen().iter().map(|r| r.split("\r\n\r\n").nth(1).unwrap().to_owned()).collect();
@@ -204,7 +211,7 @@ async fn a_psa_that_does_not_answer_runs_into_the_deadline() {
     let server = Server::new(vec![Then::Hang]).await;
     let world = World::with(&server.url, |config| config.timeout = Span::millis(50)).await;
     let permit = permit("get-_api_v1_tickets", &CallArgs::default());
-    let outcome = world.door.psa.send(permit, &world.key, "r", Duration::from_millis(50), None).await;
+    let outcome = world.door.psa.send(permit, &world.key, &marks("r"), Duration::from_millis(50), None).await;
     assert!(matches!(outcome, Err(PsaError::Deadline)), "{outcome:?}");
     assert_eq!(server.seen().len(), 1);
     assert!(matches!(world.door.psa.probe().await, Err(PsaError::Deadline)));

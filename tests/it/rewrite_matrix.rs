@@ -186,8 +186,16 @@ fn judge(row: &Row, answer: &Answer, sent: &[Sent]) -> Result<(), String> {
 }
 
 /// The fields that every call of an endpoint has.
-const OURS: [&str; 7] =
-    ["accept", "accept-encoding", "host", "user-agent", "x-api-key", "x-request-id", "x-tenant-id"];
+const OURS: [&str; 8] = [
+    "accept",
+    "accept-encoding",
+    "host",
+    "traceparent",
+    "user-agent",
+    "x-api-key",
+    "x-request-id",
+    "x-tenant-id",
+];
 /// The fields that come with a body.
 const FRAMING: [&str; 2] = ["content-length", "content-type"];
 

@@ -165,7 +165,7 @@ async fn a_copy_has_every_row_and_goes_into_an_empty_database_only() {
     fill(&source).await;
     let copied = from.run(&["copy", "--to-file", file]).await;
     assert_eq!((copied.code, copied.err.as_str()), (Some(0), ""), "{copied:?}");
-    assert!(copied.out.contains("agents\t20\n") && copied.out.contains("events\t1300\n"), "{copied:?}");
+    assert!(copied.out.contains("agents\t20\n") && copied.out.contains("record\t1300\n"), "{copied:?}");
     let (target, deleted) = (to.open().await, source.agents_since("acme", -1).await.unwrap().1);
     assert_eq!(all(&target).await, all(&source).await);
     let mut there = target.agents_since("acme", -1).await.unwrap().1;

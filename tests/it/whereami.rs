@@ -247,6 +247,8 @@ async fn a_preflight_from_an_allowed_origin_is_answered_without_a_token_and_leav
             "mcp-method",
             "mcp-name",
             "last-event-id",
+            "traceparent",
+            "tracestate",
         ] {
             assert!(allowed.split(", ").any(|have| have == name), "{name} in {allowed}");
         }
@@ -292,7 +294,7 @@ async fn every_answer_to_an_allowed_origin_can_be_read_by_its_pages() {
         assert_eq!(answer.header("access-control-allow-origin"), PAGE, "{status}");
         assert_eq!(answer.header("vary"), "Origin", "{status}");
         let exposed = answer.header("access-control-expose-headers");
-        for name in ["WWW-Authenticate", "Mcp-Session-Id", "Retry-After"] {
+        for name in ["WWW-Authenticate", "Mcp-Session-Id", "Retry-After", "X-Request-Id"] {
             assert!(exposed.split(", ").any(|have| have == name), "{status}: {exposed}");
         }
         assert_eq!(answer.header("access-control-allow-credentials"), "", "{status}");

@@ -1,13 +1,13 @@
 //! What a call was given, without secrets and as canonical JSON (RFC 8785).
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::audit::redact::redact;
+use crate::audit::redact::Rules;
 use crate::record::{canonical, exact};
 use crate::units::hex;
 
@@ -18,28 +18,29 @@ pub(super) const MAX_ARGUMENTS: usize = 16 << 10;
 /// large ones at once, so that a queue of records holds no megabytes.
 pub(super) struct Arguments {
     given: Value,
+    rules: Arc<Rules>,
     shown: OnceLock<Box<RawValue>>,
 }
 
 impl Arguments {
-    pub fn new(arguments: &Value) -> Self {
+    pub fn new(arguments: &Value, rules: Arc<Rules>) -> Self {
         if weight(arguments, MAX_ARGUMENTS) <= MAX_ARGUMENTS {
-            return Self { given: arguments.clone(), shown: OnceLock::new() };
+            return Self { given: arguments.clone(), rules, shown: OnceLock::new() };
         }
-        Self { given: Value::Null, shown: OnceLock::from(shown(arguments)) }
+        Self { given: Value::Null, shown: OnceLock::from(shown(arguments, &rules)), rules }
     }
 }
 
 impl Serialize for Arguments {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.shown.get_or_init(|| shown(&self.given)).serialize(serializer)
+        self.shown.get_or_init(|| shown(&self.given, &self.rules)).serialize(serializer)
     }
 }
 
 /// The redacted JSON of `arguments`, or what stands for it where it is too long. The hash is of the
 /// redacted JSON: one of the original could be tried against guesses of a secret in it.
-fn shown(arguments: &Value) -> Box<RawValue> {
-    let whole = redacted(arguments);
+fn shown(arguments: &Value, rules: &Rules) -> Box<RawValue> {
+    let whole = redacted(arguments, rules);
     let text = whole.get();
     if text.len() <= MAX_ARGUMENTS {
         return whole;
@@ -48,10 +49,22 @@ fn shown(arguments: &Value) -> Box<RawValue> {
     raw(format!(r#"{{"bytes":{},"sha256":"{hash}","truncated":true}}"#, text.len()))
 }
 
-/// The canonical JSON of `value` without its secrets.
-pub(super) fn redacted(value: &Value) -> Box<RawValue> {
-    // There is no redacted value without one: keys are texts, and JSON has only finite numbers.
-    raw(canonical(&exact(redact(value))).unwrap_or_default())
+/// The canonical JSON of `value` without what is not to be shown.
+pub(super) fn redacted(value: &Value, rules: &Rules) -> Box<RawValue> {
+    let shown = rules.value(value);
+    // There is no value without canonical JSON: names are texts, and JSON has only finite numbers.
+    raw(if is_canonical(&shown) { shown.to_string() } else { canonical(&exact(shown)).unwrap_or_default() })
+}
+
+/// True where plain JSON is canonical already, as it mostly is: names that sort by their bytes as they do by UTF-16, and
+/// small integers.
+fn is_canonical(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) => number.as_i64().is_some_and(|number| number.unsigned_abs() < 1 << 53),
+        Value::Array(items) => items.iter().all(is_canonical),
+        Value::Object(fields) => fields.iter().all(|(name, value)| name.is_ascii() && is_canonical(value)),
+    }
 }
 
 fn raw(json: String) -> Box<RawValue> {

@@ -40,17 +40,18 @@ impl EventBuilder {
     /// Field `change`; the agent that it is about goes into `agent_id agent`.
     pub fn change(&mut self, facts: ChangeFacts<'_>) {
         if let Some((id, name)) = facts.agent {
-            self.0.agent_id = Some(bounded(id, MAX_TEXT));
-            self.0.agent = Some(bounded(name, MAX_TEXT));
+            self.fields.agent_id = Some(bounded(id, MAX_TEXT));
+            self.fields.agent = Some(bounded(name, MAX_TEXT));
         }
-        self.0.decision = Some("allow");
-        self.0.change = Some(Box::new(Change {
+        let rules = &self.rules;
+        self.fields.decision = Some("allow");
+        self.fields.change = Some(Box::new(Change {
             action: facts.action,
-            actor: clean(facts.actor, MAX_CLIENT_TEXT),
+            actor: clean(rules, &rules.member("actor", facts.actor), MAX_CLIENT_TEXT),
             actor_id: facts.actor_id.map(|id| bounded(id, MAX_TEXT)),
             actor_kind: facts.actor_kind,
-            after: facts.after.map(redacted),
-            before: facts.before.map(redacted),
+            after: facts.after.map(|value| redacted(value, rules)),
+            before: facts.before.map(|value| redacted(value, rules)),
             target: bounded(facts.target, MAX_TEXT),
         }));
     }

@@ -1,6 +1,5 @@
 //! What a record says, in the order in which it is written, so that plain JSON comes out in canonical form (RFC 8785).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Box<Change>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_address: Option<IpAddr>,
+    pub client_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +54,8 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Answer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -69,11 +70,22 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_method: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
+}
+
+/// The members of `result`, in the order of their names.
+#[derive(Clone, Serialize)]
+pub(super) struct Answer {
+    pub bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
+    pub hmac_sha256: String,
 }
 
 /// The members of `phases`, in the order of [`super::Phase`].

@@ -14,7 +14,7 @@ fn json_of(event: Event) -> Value {
 
 #[test]
 fn a_full_record_has_every_field_under_its_name() {
-    let mut builder = EventBuilder::new("0198-id", 1_768_000_000_120);
+    let mut builder = EventBuilder::new("0198-id", 1_768_000_000_120, Arc::default());
     builder.caller(CallerFacts {
         tenant: "acme",
         agent_id: "a1",
@@ -65,7 +65,7 @@ fn a_full_record_has_every_field_under_its_name() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let event = EventBuilder::new("id", 1_768_000_000_000).finish("refused", Duration::ZERO);
+    let event = EventBuilder::new("id", 1_768_000_000_000, Arc::default()).finish("refused", Duration::ZERO);
     assert_eq!(
         json_of(event),
         json!({
@@ -77,7 +77,7 @@ fn what_is_not_known_is_left_out() {
 
 #[test]
 fn the_columns_say_what_the_text_says() {
-    let mut builder = EventBuilder::new("0198-id", 7);
+    let mut builder = EventBuilder::new("0198-id", 7, Arc::default());
     builder.caller(CallerFacts { tenant: "acme", agent_id: "a1", ..CallerFacts::default() });
     builder.ask("tools/call", Some("call_api_endpoint"));
     builder.bound("get-_api_v1_x", "GET", "/api/v1/x", "read");
@@ -106,7 +106,7 @@ fn the_columns_say_what_the_text_says() {
 #[test]
 fn every_event_has_its_kind() {
     let kind = |set: &dyn Fn(&mut EventBuilder)| {
-        let mut builder = EventBuilder::new("id", 0);
+        let mut builder = EventBuilder::new("id", 0, Arc::default());
         set(&mut builder);
         builder.finish("ok", Duration::ZERO).into_facts().kind
     };
@@ -134,13 +134,13 @@ fn every_event_has_its_kind() {
 
 #[test]
 fn an_outcome_nobody_declared_is_unknown() {
-    let event = EventBuilder::new("id", 0).finish("made up", Duration::ZERO);
+    let event = EventBuilder::new("id", 0, Arc::default()).finish("made up", Duration::ZERO);
     assert_eq!(json_of(event)["outcome"], "unknown");
 }
 
 #[test]
 fn texts_of_the_client_are_bounded_and_free_of_control_characters_and_secrets() {
-    let mut builder = EventBuilder::new("id", 0);
+    let mut builder = EventBuilder::new("id", 0, Arc::default());
     builder.client(Some(&"n\u{0}ä".repeat(1 << 16)), Some("Bearer abcdef"));
     builder.ask("tools/call", Some(&format!("tool\r\n{}", "x".repeat(500))));
     let json = json_of(builder.finish("fault", Duration::ZERO));
@@ -155,7 +155,7 @@ fn texts_of_the_client_are_bounded_and_free_of_control_characters_and_secrets() 
 #[test]
 fn long_arguments_become_a_size_and_a_hash() {
     for arguments in [json!({"body": "z".repeat(40_000)}), json!({"list": vec![json!({"n": 1}); 9_000]})] {
-        let mut builder = EventBuilder::new("id", 0);
+        let mut builder = EventBuilder::new("id", 0, Arc::default());
         builder.arguments(&arguments);
         let shown = &json_of(builder.finish("ok", Duration::ZERO))["arguments"];
         assert_eq!(shown["truncated"], true);
@@ -167,14 +167,14 @@ fn long_arguments_become_a_size_and_a_hash() {
 #[test]
 fn arguments_just_under_the_bound_are_shown_whole() {
     let arguments = json!({"body": "z".repeat(MAX_ARGUMENTS - 20)});
-    let mut builder = EventBuilder::new("id", 0);
+    let mut builder = EventBuilder::new("id", 0, Arc::default());
     builder.arguments(&arguments);
     assert_eq!(json_of(builder.finish("ok", Duration::ZERO))["arguments"], arguments);
 }
 
 #[test]
 fn debug_shows_no_arguments() {
-    let mut builder = EventBuilder::new("id", 0);
+    let mut builder = EventBuilder::new("id", 0, Arc::default());
     builder.arguments(&json!({"password": "hunter2"}));
     assert_eq!(format!("{:?}", builder.intent()), "Event(intent id)");
 }

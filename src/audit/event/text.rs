@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::audit::redact::redact_text;
+use crate::audit::redact::Rules;
 
 /// At most `limit` characters of `text`, without control characters; `…` says that more were there.
 pub(super) fn bounded(text: &str, limit: usize) -> String {
@@ -24,12 +24,12 @@ pub(super) fn bounded(text: &str, limit: usize) -> String {
 }
 
 /// [`bounded`], and without secrets: a client may put anything where its name belongs.
-pub(super) fn clean(text: &str, limit: usize) -> String {
+pub(super) fn clean(rules: &Rules, text: &str, limit: usize) -> String {
     // Cut first, so that a name of a megabyte costs no more than a long one; the margin keeps a secret
     // at the edge whole enough to be seen.
     let head = match text.char_indices().nth(limit * 8) {
         Some((at, _)) => Cow::Owned(bounded(text.get(..at).unwrap_or_default(), limit * 8)),
         None => Cow::Borrowed(text),
     };
-    bounded(&redact_text(&head), limit)
+    bounded(&rules.text(&head), limit)
 }

@@ -14,7 +14,7 @@ fn event(id: impl Into<String>) -> Event {
 }
 
 fn of(tenant: &str, id: impl Into<String>) -> Event {
-    let mut event = EventBuilder::new(id, 0);
+    let mut event = EventBuilder::new(id, 0, Arc::default());
     event.tenant(tenant);
     event.finish("ok", Duration::ZERO)
 }

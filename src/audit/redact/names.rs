@@ -4,7 +4,7 @@
 //! so that `tokenizer_name` is no token and `pinned` is no PIN.
 
 /// Words that make a name secret wherever they stand in it.
-const WORDS: [&str; 39] = [
+const WORDS: [&str; 41] = [
     "accesskey",
     "authorization",
     "bankaccount",
@@ -21,6 +21,7 @@ const WORDS: [&str; 39] = [
     "cvc",
     "cvv",
     "iban",
+    "jirakey",
     "jwt",
     "lösenord",
     "motdepasse",
@@ -38,6 +39,7 @@ const WORDS: [&str; 39] = [
     "secrets",
     "securitycode",
     "senha",
+    "servicenowkey",
     "ssn",
     "tokens",
     "totp",
@@ -61,17 +63,23 @@ const ENDINGS: [&str; 10] = [
 ];
 
 /// Neighbouring words that are secret together, though neither is alone.
-const PAIRS: [&str; 29] = [
+const PAIRS: [&str; 44] = [
     "access_key",
     "account_key",
+    "activation_key",
     "api_key",
     "api_keys",
+    "auth_code",
+    "authentication_header",
     "backup_code",
     "backup_codes",
     "bank_account",
+    "bitlocker_key",
     "card_code",
     "card_no",
     "card_number",
+    "code_verifier",
+    "community_string",
     "connection_string",
     // `contraseña` with a combining tilde, which separates words here.
     "contrasen_a",
@@ -79,29 +87,52 @@ const PAIRS: [&str; 29] = [
     // `mot de passe`, `mots de passe`.
     "de_passe",
     "debit_card",
+    "devops_key",
     "encryption_key",
+    "licence_key",
+    "license_key",
     "master_key",
+    "ncentral_key",
+    "oauth_code",
     "pass_phrase",
     "pass_word",
     "private_key",
+    "product_key",
     "recovery_code",
     "recovery_codes",
+    "recovery_key",
     "security_answer",
     "security_code",
     "seed_phrase",
+    "session_id",
     "session_key",
     "shared_key",
     "signing_key",
     "social_security",
+    "validation_key",
 ];
 
 /// Whole names that are too common as a part of others.
-const WHOLE: [&str; 3] = ["auth", "pass", "passe"];
+const WHOLE: [&str; 4] = ["auth", "pass", "passe", "sig"];
 
 /// Last words that turn a name into one about a secret: `token_type`, `password_changed_at`.
-const ABOUT: [&str; 13] = [
-    "at", "count", "enabled", "expires", "expiry", "in", "length", "limit", "name", "policy", "required",
-    "ttl", "type",
+const ABOUT: [&str; 16] = [
+    "at",
+    "count",
+    "enabled",
+    "endpoint",
+    "expires",
+    "expiry",
+    "in",
+    "length",
+    "limit",
+    "name",
+    "policy",
+    "required",
+    "servers",
+    "supported",
+    "ttl",
+    "type",
 ];
 
 /// Longest name that is looked at; a longer one counts as secret, for nobody names a field so.
@@ -131,6 +162,11 @@ pub(super) fn is_secret(name: &str) -> bool {
         start = end + 1;
     }
     secret
+}
+
+/// `name` in lower case without what separates words: `e-mail`, `E_Mail` and `email2` are the same.
+pub(super) fn bare(name: &str) -> String {
+    name.chars().filter(|char| char.is_alphabetic()).flat_map(char::to_lowercase).collect()
 }
 
 /// `name` in lower case with one `_` between words; digits separate words and are dropped.
@@ -237,6 +273,15 @@ mod tests {
             "motDePasse",
             "wachtwoord",
             "senha",
+            "sessionId",
+            "Mcp-Session-Id",
+            "product_key",
+            "licenseKey",
+            "snmp_community_string",
+            "bitlocker_recovery_key",
+            "code_verifier",
+            "authentication_header",
+            "sig",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -278,6 +323,12 @@ mod tests {
             "passe_partout",
             "kennwort_policy",
             "senhora",
+            "authorization_endpoint",
+            "authorization_servers",
+            "token_endpoint_auth_methods_supported",
+            "session_count",
+            "signature",
+            "license_count",
             "",
         ] {
             assert!(!is_secret(name), "{name}");

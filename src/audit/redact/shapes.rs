@@ -8,11 +8,13 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::Treatment;
 use super::iban::iban;
-use super::names;
 
 /// Key prefixes of well-known issuers and the fewest characters that must follow.
-const PREFIXES: [(&[u8], usize); 30] = [
+const PREFIXES: [(&[u8], usize); 31] = [
+    // Ours: an administrator's token.
+    (b"sga_", 16),
     (b"sk-", 16),
     (b"sk_live_", 8),
     (b"sk_test_", 8),
@@ -48,9 +50,14 @@ const PREFIXES: [(&[u8], usize); 30] = [
 /// Bytes that end the value of `name=value` where it is not quoted.
 const VALUE_ENDS: &[u8] = b"&;,)}]{[<>\"'\\";
 
-/// The stretches of `text` to hide, in order and apart from each other, on character boundaries.
-pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
+/// The stretches of `text` not to be shown, in order and apart from each other, on character boundaries. `of_name` says
+/// what a name in the text asks for the value behind it.
+pub(super) fn secrets(
+    text: &str,
+    of_name: impl Fn(&str) -> Option<Treatment>,
+) -> Vec<(Range<usize>, Treatment)> {
     let bytes = text.as_bytes();
+    let hidden = |range| (range, Treatment::Hide);
     let mut found = Vec::new();
     let mut no_jwt_before = 0;
     let mut at = 0;
@@ -58,8 +65,8 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
         let rest = &bytes[at..];
         let hit = if !rest[0].is_ascii_alphanumeric() {
             match rest[0] {
-                b'-' if rest.starts_with(b"-----BEGIN") => pem(bytes, at),
-                b':' if rest.starts_with(b"://") => userinfo(bytes, at + 3),
+                b'-' if rest.starts_with(b"-----BEGIN") => pem(bytes, at).map(hidden),
+                b':' if rest.starts_with(b"://") => userinfo(bytes, at + 3).map(hidden),
                 _ => None,
             }
         } else {
@@ -70,7 +77,8 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
                 .or_else(|| hex(bytes, at..end))
                 .or_else(|| card(bytes, at..end))
                 .or_else(|| iban(bytes, at))
-                .or_else(|| assigned(text, at));
+                .map(hidden)
+                .or_else(|| assigned(text, at, &of_name));
             if hit.is_none() {
                 at = end;
                 continue;
@@ -78,9 +86,9 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
             hit
         };
         at = match hit {
-            Some(range) => {
-                let next = range.end;
-                found.push(range);
+            Some(stretch) => {
+                let next = stretch.0.end;
+                found.push(stretch);
                 next
             }
             None => at + 1,
@@ -253,8 +261,12 @@ fn userinfo(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     (colon + 1 < host).then_some(at + colon + 1..at + host)
 }
 
-/// The value of `name=value`, `name: value` or `"name":"value"` where the name announces a secret.
-fn assigned(text: &str, at: usize) -> Option<Range<usize>> {
+/// The value of `name=value`, `name: value` or `"name":"value"` where the name asks for something.
+fn assigned(
+    text: &str,
+    at: usize,
+    of_name: impl Fn(&str) -> Option<Treatment>,
+) -> Option<(Range<usize>, Treatment)> {
     let bytes = text.as_bytes();
     if at > 0 && matches!(bytes[at - 1], b'_' | b'-') {
         return None;
@@ -294,7 +306,8 @@ fn assigned(text: &str, at: usize) -> Option<Range<usize>> {
     let says_nothing = value.is_empty()
         || value == super::REDACTED
         || ["true", "false", "null", "none"].iter().any(|word| value.eq_ignore_ascii_case(word));
-    (!says_nothing && names::is_secret(name)).then_some(start..end)
+    let treatment = of_name(name).filter(|_| !says_nothing)?;
+    Some((start..end, treatment))
 }
 
 /// Where the name that begins at `at` ends. Letters of other scripts count (`contraseña`), but not

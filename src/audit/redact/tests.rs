@@ -1,12 +1,28 @@
 //! The redaction matrix: one named case a line, for values, texts and request targets.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::value::MAX_DEPTH;
 use super::*;
+
+mod configured;
+mod excerpts;
 
 const JWT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ";
 const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const PEM: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIabc+/=\n-----END EC PRIVATE KEY-----";
+
+fn redact(value: &Value) -> Value {
+    Rules::default().value(value)
+}
+
+fn redact_text(text: &str) -> String {
+    Rules::default().text(text).into_owned()
+}
+
+fn redact_target(target: &str) -> String {
+    Rules::default().target(target).into_owned()
+}
 
 #[test]
 fn every_shape_of_a_secret_is_hidden_in_a_text_and_the_rest_is_kept() {
@@ -33,6 +49,7 @@ fn every_shape_of_a_secret_is_hidden_in_a_text_and_the_rest_is_kept() {
         ("a card number with dashes", "3782-822463-10005.".into(), "[redacted].".into()),
         ("a card number and its expiry", "5500005555555559 12 28".into(), "[redacted] 12 28".into()),
         ("an sk key", key("sk-"), "[redacted]".into()),
+        ("an admin token", key("sga_"), "[redacted]".into()),
         ("an sk_live key", format!("({})", key("sk_live_")), "([redacted])".into()),
         ("a ghp token", format!("clone with {}.", key("ghp_")), "clone with [redacted].".into()),
         ("a fine-grained access token", key("github_pat_"), "[redacted]".into()),

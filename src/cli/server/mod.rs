@@ -2,6 +2,7 @@
 
 mod admin_token;
 mod agent;
+mod audit;
 mod check;
 mod demo;
 mod idp;
@@ -78,6 +79,9 @@ pub enum Command {
     /// Look after the PSA keys that were minted.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Export the record, follow it, and check it or a copy of it.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look after Sidegate's own tables: bring them up to date, show how far they are, copy them elsewhere.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -95,6 +99,7 @@ pub async fn run(options: Options, command: Command) -> ExitCode {
     let config = options.config.as_deref();
     let at = Place { config, tenant: options.tenant.as_deref() };
     let done = match command {
+        Command::Audit(command) => return audit::run(at, command).await,
         Command::Serve => serve::run(config).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Init(arguments) => init::run(config, arguments).await,

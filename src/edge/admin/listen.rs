@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
@@ -36,6 +36,9 @@ const HEADER: Duration = Duration::from_secs(15);
 /// The longest a connection may be kept: one whose client takes no answer is found out by this.
 const AGE: Duration = Duration::from_secs(600);
 
+/// How long an answer that goes on may stand still before its connection's age counts again.
+const STALL: Duration = Duration::from_secs(60);
+
 /// How long a request in flight may go on once its connection is to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,25 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Who is at the other end of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// A connection on which an answer is still going on, however old it is.
+#[derive(Clone)]
+pub struct Stay {
+    until: Arc<parking_lot::Mutex<Instant>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Stay {
+    /// The answer goes on: its connection may stay for a while.
+    pub fn longer(&self) {
+        *self.until.lock() = Instant::now() + STALL;
+    }
+
+    /// Ends when the server does.
+    pub async fn ends(&self) {
+        told(&mut self.stop.clone()).await;
+    }
+}
 
 /// The administrators' listeners, bound and not yet served.
 pub struct AdminDoor {
@@ -184,7 +206,9 @@ impl Reception {
         peer: SocketAddr,
         mut stop: watch::Receiver<bool>,
     ) {
+        let stay = Stay { until: Arc::new(parking_lot::Mutex::new(Instant::now())), stop: stop.clone() };
         let answer = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(stay.clone());
             request.extensions_mut().insert(Peer(peer));
             self.router.clone().call(request.map(Body::new))
         });
@@ -202,6 +226,17 @@ impl Reception {
             () = sleep(AGE) => {}
         }
         connection.as_mut().graceful_shutdown();
+        loop {
+            let until = *stay.until.lock();
+            if *stop.borrow() || until <= Instant::now() {
+                break;
+            }
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                () = told(&mut stop) => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
         let _ = timeout(GRACE, connection).await;
     }
 }

@@ -5,6 +5,7 @@ mod agent;
 mod agents;
 mod body;
 mod config;
+mod export;
 mod guard;
 mod listen;
 mod openapi;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use axum::Router;
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 pub use config::AdminConfig;
 pub use listen::{AdminDoor, AdminListening};
@@ -44,6 +46,8 @@ pub struct Web {
     /// SHA-256 of tokens and keys that were good a moment ago. They are looked up all the same.
     known: Cache<[u8; 32], ()>,
     max_body: usize,
+    exports: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
     document: serde_json::Value,
 }
 
@@ -65,6 +69,8 @@ pub fn router(config: &AdminConfig, bound: &[SocketAddr], admins: Arc<Admins>) -
         failures: Throttle::per_minute(config.failed_per_minute),
         known: Cache::builder().time_to_live(KNOWN.0).max_capacity(KNOWN.1).build(),
         max_body: config.max_body.0,
+        exports: Arc::new(Semaphore::new(export::AT_ONCE)),
+        tails: Arc::new(Semaphore::new(export::AT_ONCE)),
         document: serde_json::json!(document()),
     }))
 }

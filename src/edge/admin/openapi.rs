@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::Web;
 use super::problem::{ContractError, Told, as_contract};
-use super::{agent, agents, guard, providers, record, tenants, trial, who};
+use super::{agent, agents, export, guard, providers, record, tenants, trial, who};
 
 /// Where all of it is.
 const BASE: &str = "/api/v1/mcp";
@@ -73,6 +73,7 @@ fn routes() -> (OpenApiRouter<Arc<Web>>, OpenApiRouter<Arc<Web>>) {
         .merge(providers::new())
         .merge(agent::new())
         .merge(record::new())
+        .merge(export::new())
         .merge(tenants::new())
         .merge(trial::new())
         .routes(routes!(describe));

@@ -150,7 +150,9 @@ impl From<AdminError> for Problem {
                 let told = "Sidegate's own database cannot be used now; its log says why";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, told)
             }
-            error @ AdminError::Psa(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            error @ (AdminError::Psa(_) | AdminError::Record(_)) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
         }
     }
 }

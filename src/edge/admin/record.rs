@@ -55,22 +55,11 @@ struct AuditRow {
     request_id: Option<String>,
 }
 
-/// The statuses with which the PSA itself says that it does not allow something.
-const NOT_ALLOWED: [i64; 2] = [401, 403];
-
 fn audited(record: Record) -> AuditRow {
     let id = record.id();
     let row = record.facts;
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
-    let ok = row.outcome.as_deref() == Some("ok");
-    let denied = matches!(row.outcome.as_deref(), Some("denied" | "refused"))
-        || row.decision.as_deref() == Some("deny")
-        || row.status.is_some_and(|status| NOT_ALLOWED.contains(&status));
-    let decision = match (ok, denied) {
-        (true, _) => "allow",
-        (false, true) => "deny",
-        (false, false) => "error",
-    };
+    let decision = row.verdict();
     let word = |key: &str| body[key].as_str().map(str::to_owned);
     AuditRow {
         id,
@@ -78,7 +67,7 @@ fn audited(record: Record) -> AuditRow {
         agent_id: row.agent_id,
         tool: row.tool,
         arguments: body.get("arguments").cloned().unwrap_or_default(),
-        ok,
+        ok: decision == "allow",
         status_code: row.status,
         decision,
         result_summary: word("reason").or(row.outcome.map(Into::into)),
@@ -143,7 +132,7 @@ async fn audit(who: Who, Asked(asked): Asked<AuditQuery>) -> Result<Json<AuditPa
 struct Event {
     id: String,
     at: String,
-    /// `call`, `refusal` or `change`.
+    /// `call`, `refusal`, `change`, `other`, `intent` or `lost`; `start` and `checkpoint` where they are asked for.
     kind: String,
     agent_id: Option<String>,
     tool: Option<String>,
@@ -179,14 +168,20 @@ impl From<Record> for Event {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct EventQuery {
+struct Paging {
     /// Rows of a page, 1 to 200; without it 50.
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
+}
+
+/// Which records are asked for.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wanted {
     /// Only of the agent with this id.
     agent: Option<String>,
-    /// Only `call`, `refusal` or `change`.
+    /// Only `call`, `refusal`, `change`, `other`, `intent`, `lost`, `start` or `checkpoint`.
     kind: Option<String>,
     /// Only of this MCP tool.
     tool: Option<String>,
@@ -204,22 +199,32 @@ struct EventQuery {
     request_id: Option<String>,
 }
 
-/// Everything on record in this tenant, the newest first.
-#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(EventQuery), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Event>), Problems))]
-async fn events(who: Who, Asked(asked): Asked<EventQuery>) -> Result<Json<Page<Event>>, Problem> {
+impl Wanted {
+    pub(super) fn filter(self) -> Result<Filter, Problem> {
+        Ok(Filter {
+            since: moment("since", self.since.as_deref())?,
+            until: moment("until", self.until.as_deref())?,
+            agent: self.agent,
+            kind: self.kind,
+            tool: self.tool,
+            of_tools: false,
+            entry: self.entry,
+            decision: self.decision,
+            outcome: self.outcome,
+            request_id: self.request_id,
+        })
+    }
+}
+
+/// What agents did and administrators changed in this tenant, the newest first.
+#[utoipa::path(get, path = "/events", tag = "record", operation_id = "listEvents", params(Paging, Wanted), responses((status = 200, description = "What was asked for, as it is now.", body = Page<Event>), Problems))]
+async fn events(
+    who: Who,
+    Asked(asked): Asked<Paging>,
+    Asked(wanted): Asked<Wanted>,
+) -> Result<Json<Page<Event>>, Problem> {
     let limit = wire::limit(asked.limit)?;
-    let filter = Filter {
-        agent: asked.agent,
-        kind: asked.kind,
-        tool: asked.tool,
-        of_tools: false,
-        entry: asked.entry,
-        decision: asked.decision,
-        outcome: asked.outcome,
-        since: moment("since", asked.since.as_deref())?,
-        until: moment("until", asked.until.as_deref())?,
-        request_id: asked.request_id,
-    };
+    let filter = wanted.filter()?;
     let place =
         after(asked.cursor.as_deref())?.map(|(at, id)| place(&id).map(|(chain, seq)| (at, chain, seq)));
     let rows = who.admin.events(&filter, place.transpose()?, 0, limit + 1).await?;
@@ -248,32 +253,16 @@ mod tests {
     use super::*;
     use crate::record::{Chain, Facts};
 
-    fn row(outcome: &str, decision: Option<&str>, status: Option<i64>) -> Record {
-        Chain::begin(ChainId(1)).append(Facts {
-            outcome: Some(outcome.to_owned().into()),
-            decision: decision.map(|decision| decision.to_owned().into()),
-            status,
+    #[test]
+    fn a_row_of_the_contract_has_the_arguments_and_says_how_it_ended() {
+        let shown = audited(Chain::begin(ChainId(1)).append(Facts {
+            outcome: Some("denied".into()),
             body: "{\"arguments\":{\"entryId\":\"x\"},\"reason\":\"said so\"}".to_owned(),
             ..Facts::default()
-        })
-    }
-
-    #[test]
-    fn a_call_is_allowed_denied_or_an_error_as_the_psa_tells_them() {
-        for (outcome, decision, status, told) in [
-            ("ok", Some("allow"), Some(200), "allow"),
-            ("denied", Some("deny"), None, "deny"),
-            ("refused", Some("refuse"), None, "deny"),
-            ("tool_error", Some("refuse"), None, "error"),
-            ("tool_error", Some("allow"), Some(403), "deny"),
-            ("tool_error", Some("allow"), Some(404), "error"),
-            ("timeout", Some("allow"), None, "error"),
-        ] {
-            let shown = audited(row(outcome, decision, status));
-            assert_eq!((shown.decision, shown.ok), (told, outcome == "ok"), "{outcome} {status:?}");
-            assert_eq!(shown.arguments, serde_json::json!({"entryId": "x"}));
-            assert_eq!(shown.result_summary.as_deref(), Some("said so"));
-        }
+        }));
+        assert_eq!((shown.decision, shown.ok), ("deny", false));
+        assert_eq!(shown.arguments, serde_json::json!({"entryId": "x"}));
+        assert_eq!(shown.result_summary.as_deref(), Some("said so"));
     }
 
     #[test]

@@ -168,11 +168,19 @@ mod tests {
             ("authorization", "Basic eA=="),
             ("rsc", "1"),
             ("next-action", "1f"),
+            ("traceparent", "00-1-2-01"),
+            ("x-request-id", "theirs"),
         ];
         let lines = prepared(&said, &forwarding("gate.example:8443"));
-        for line in
-            ["cookie: a=1; b=2", "x-api-key: human", "authorization: Basic eA==", "rsc: 1", "next-action: 1f"]
-        {
+        for line in [
+            "cookie: a=1; b=2",
+            "x-api-key: human",
+            "authorization: Basic eA==",
+            "rsc: 1",
+            "next-action: 1f",
+            "traceparent: 00-1-2-01",
+            "x-request-id: theirs",
+        ] {
             assert!(lines.contains(&line.to_owned()), "{line} is missing from {lines:?}");
         }
     }

@@ -7,26 +7,32 @@ mod apply;
 mod binding;
 mod events;
 mod explain;
+mod export;
 mod import;
 mod lifecycle;
 mod providers;
 mod record;
+mod tail;
 mod tenants;
 mod throttle;
 mod tokens;
+mod verify;
 
 use std::sync::Arc;
 
 pub use agents::{AgentChange, AgentSpec, warnings};
 pub use binding::BindingReport;
 pub use explain::{Explanation, Step};
+pub use export::{Exporting, Form};
 pub use import::{Import, Judged};
 pub use lifecycle::{Deleted, PsaUserLeft};
 pub use providers::{PlatformProvider, Suggestions};
 pub use record::{Actor, ActorKind, Journal};
+pub use tail::Tail;
 pub use tenants::{Admins, TenantChange, TenantSpec};
 pub use throttle::Throttle;
 pub use tokens::{PREFIX as TOKEN_PREFIX, TokenSpec};
+pub use verify::verify_store;
 
 pub use super::pulse::MAX_STALENESS;
 pub use crate::psa::{PsaUser, Role};
@@ -90,6 +96,9 @@ pub enum AdminError {
     /// The store's answer.
     #[error(transparent)]
     Store(StoreError),
+    /// The record does not take what was submitted; what it says is not complete.
+    #[error("{0}")]
+    Record(crate::audit::AuditError),
     /// The PSA's answer.
     #[error("the PSA: {0}")]
     Psa(KeyError),

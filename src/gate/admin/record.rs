@@ -7,8 +7,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::AdminError;
-use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder};
+use crate::audit::{Audit, AuditError, ChangeFacts, Event, EventBuilder, Recorder, Redactors};
 use crate::clock::Clock;
+use crate::record::Signer;
 
 /// Who asks for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +53,7 @@ impl Actor {
 #[derive(Clone)]
 pub struct Journal {
     opening: Arc<Opening>,
+    redactors: Redactors,
     clock: Clock,
 }
 
@@ -74,13 +76,41 @@ pub(super) struct Change<'a> {
 
 impl Journal {
     /// In a running server's record.
-    pub fn running(audit: Audit, clock: Clock) -> Self {
-        Self { opening: Arc::new(Opening::Running(audit)), clock }
+    pub fn running(audit: Audit, redactors: Redactors, clock: Clock) -> Self {
+        Self { opening: Arc::new(Opening::Running(audit)), redactors, clock }
     }
 
     /// In a record that `open` opens for each change alone, where no server runs.
-    pub fn alone(open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static, clock: Clock) -> Self {
-        Self { opening: Arc::new(Opening::Each(Box::new(open))), clock }
+    pub fn alone(
+        open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static,
+        redactors: Redactors,
+        clock: Clock,
+    ) -> Self {
+        Self { opening: Arc::new(Opening::Each(Box::new(open))), redactors, clock }
+    }
+
+    /// Who signs the record.
+    pub fn signer(&self) -> Arc<Signer> {
+        match &*self.opening {
+            Opening::Running(audit) => audit.signer().clone(),
+            Opening::Each(open) => open().0.signer().clone(),
+        }
+    }
+
+    /// Returns when everything is on record that was accepted before: by this process, and, as far as `others` record in
+    /// the same store, by those, which have it there within their flush interval.
+    pub(super) async fn settle(&self, others: bool) -> Result<(), AdminError> {
+        let (own, flush) = match &*self.opening {
+            Opening::Running(audit) => (Some(audit), audit.flush_interval()),
+            Opening::Each(open) => (None, open().0.flush_interval()),
+        };
+        if let Some(audit) = own {
+            audit.flush().await.map_err(AdminError::Record)?;
+        }
+        if others || own.is_none() {
+            tokio::time::sleep(flush * 2).await;
+        }
+        Ok(())
     }
 
     async fn submit(&self, event: Event) -> Result<(), AuditError> {
@@ -111,7 +141,7 @@ impl Journal {
         let now = self.clock.now();
         let millis = u64::try_from(now).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
-        let mut event = EventBuilder::new(Uuid::to_string(&id), now);
+        let mut event = EventBuilder::new(Uuid::to_string(&id), now, self.redactors.of(tenant));
         event.tenant(tenant);
         event.change(ChangeFacts {
             actor: &actor.name,

@@ -27,7 +27,7 @@ use self::ask::Method;
 use self::outcome::Outcome;
 pub use self::outgoing::mirrored;
 use super::fault::Fault;
-use super::message::{Ask, ClientInfo, Reply, known_request};
+use super::message::{Ask, ClientInfo, Reply, Traced, known_request};
 use super::rpc::{self, Id, MAX_BATCH, Message};
 
 /// The name this server gives itself; its version is the crate's.
@@ -137,6 +137,7 @@ pub struct Decoded {
     pub id: Option<Id>,
     pub ask: Ask,
     pub client: ClientInfo,
+    pub traced: Traced,
 }
 
 /// A message that was not; `revision` writes the answer.
@@ -207,7 +208,7 @@ fn one(headers: &Headers<'_>, message: Message) -> Result<Decoded, Box<Rejected>
             return Err(reject(by_header(headers), None, None, fault));
         }
     };
-    let known = known_request(&method);
+    let (known, traced) = (known_request(&method), Traced::read(&params));
     let admitted = if modern::claims(&params) || headers.era() == Some(Era::Modern) {
         modern::admit(headers, id.is_some(), &method, &params)
     } else {
@@ -223,7 +224,7 @@ fn one(headers: &Headers<'_>, message: Message) -> Result<Decoded, Box<Rejected>
                 let fault = Fault::InvalidRequest(format!("{name} is a request and needs an id"));
                 Err(reject(revision, None, known, fault))
             }
-            None => Ok(Decoded { revision, id, ask: ask::notice(&method, &params), client }),
+            None => Ok(Decoded { revision, id, ask: ask::notice(&method, &params), client, traced }),
         };
     }
     let more = headers.more.map_or(&[][..], |more| more(revision.era));
@@ -233,7 +234,7 @@ fn one(headers: &Headers<'_>, message: Message) -> Result<Decoded, Box<Rejected>
                 Ask::Initialize { requested, .. } => legacy::negotiate(requested),
                 _ => revision,
             };
-            Ok(Decoded { revision, id, ask, client })
+            Ok(Decoded { revision, id, ask, client, traced })
         }
         Err(fault) => Err(reject(revision, id, known, fault)),
     }
@@ -246,7 +247,9 @@ fn response(headers: &Headers<'_>, answer: Ask) -> Result<Decoded, Box<Rejected>
         return Err(reject(by_header(headers), None, None, fault));
     }
     match legacy::admit(headers, "", &Map::new()) {
-        Ok((revision, client)) => Ok(Decoded { revision, id: None, ask: answer, client }),
+        Ok((revision, client)) => {
+            Ok(Decoded { revision, id: None, ask: answer, client, traced: Traced::default() })
+        }
         Err((revision, fault)) => Err(reject(revision, None, None, fault)),
     }
 }

@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::super::config::PsaConfig;
-use super::super::{Arrival, Credential, Psa, PsaError, SendOutcome};
+use super::super::{Arrival, Credential, Marks, Psa, PsaError, SendOutcome};
 use crate::outbound::{Guard, Limits, Outbound, OutboundError};
 use crate::policy::Permit;
 use crate::tool::effect::Effect;
@@ -28,6 +28,8 @@ const USER_AGENT: &str = concat!("sidegate/", env!("CARGO_PKG_VERSION"));
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The adapter.
 pub(in crate::psa) struct Rest {
@@ -93,7 +95,7 @@ impl Rest {
         &self,
         call: &RestRequest,
         credential: Option<&Credential>,
-        request_id: Option<&str>,
+        marks: Option<&Marks>,
     ) -> Result<http::Request<Bytes>, PsaError> {
         let uri = format!("{}{}", self.base, call.target)
             .parse::<http::Uri>()
@@ -119,8 +121,14 @@ impl Rest {
                 headers.insert(TENANT, tenant.clone());
             }
         }
-        if let Some(request_id) = request_id {
+        if let Some(Marks { request_id, traceparent, tracestate }) = marks {
             headers.insert(REQUEST_ID, value("x-request-id", request_id)?);
+            for (name, text) in [(TRACEPARENT, traceparent), (TRACESTATE, tracestate)] {
+                if let Some(text) = text {
+                    let value = value(name.as_str(), text)?;
+                    headers.insert(name, value);
+                }
+            }
         }
         if call.body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -139,12 +147,12 @@ impl Psa for Rest {
         &self,
         permit: Permit,
         credential: &Credential,
-        request_id: &str,
+        marks: &Marks,
         deadline: Duration,
         arrival: Option<&Arrival>,
     ) -> Result<SendOutcome, PsaError> {
         let bound = permit.bound();
-        let request = self.request(bound.request(), Some(credential), Some(request_id))?;
+        let request = self.request(bound.request(), Some(credential), Some(marks))?;
         let repeatable = bound.effect() == Effect::Read && bound.request().verb == Verb::Get;
         let (started, deadline) = (Instant::now(), deadline.min(self.timeout));
         let answer = at_most_twice(repeatable, || {
@@ -326,7 +334,12 @@ mod tests {
         };
         let key = Credential::new(Secret::new(key), "id".to_owned(), None);
         let rest = Rest::new(&config, &config.url)?;
-        Ok(rest.request(&call, Some(&key), Some("r-1"))?.headers().clone())
+        let marks = Marks {
+            request_id: "r-1".to_owned(),
+            traceparent: Some("00-1-2-01".to_owned()),
+            tracestate: Some("a=1".to_owned()),
+        };
+        Ok(rest.request(&call, Some(&key), Some(&marks))?.headers().clone())
     }
 
     #[test]
@@ -334,9 +347,10 @@ mod tests {
         let ours =
             ["accept", "content-length", "content-type", "host", "x-api-key", "x-request-id", "x-tenant-id"];
         let others = ["authorization", "cookie", "next-action", "set-cookie", "x-forwarded-for", "x-real-ip"];
+        let marks = ["traceparent", "tracestate", "Traceparent"];
         let acts = ["x-http-method-override", "x-middleware-subrequest", "x-original-url"];
         let mut hostile: Vec<_> =
-            ours.iter().chain(&others).chain(&acts).map(|name| (*name, "hostile")).collect();
+            ours.iter().chain(&others).chain(&acts).chain(&marks).map(|name| (*name, "hostile")).collect();
         hostile.push(("x-trace", "kept"));
         let plain = sent(&[], "k").unwrap();
         let mut sent = sent(&hostile, "k").unwrap();

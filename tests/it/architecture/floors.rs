@@ -3,7 +3,7 @@
 pub const GROUND: [&str; 4] = ["secret", "clock", "units", "metrics"];
 pub const WORDS: [&str; 4] = ["mcp", "tool", "identity", "record"];
 pub const CELLAR: [&str; 2] = ["store", "outbound"];
-pub const DOORS: [&str; 3] = ["psa", "idp", "audit"];
+pub const DOORS: [&str; 4] = ["psa", "idp", "audit", "trace"];
 /// May know all rooms but `demo`, which only `cli` starts.
 pub const HOUSE: [&str; 6] = ["app", "cli", "config", "connect", "main", "lib"];
 /// May read the gathered configuration: `config` itself is a room of the house that nobody else imports.

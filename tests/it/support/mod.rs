@@ -9,6 +9,7 @@ pub mod helpdesk;
 pub mod http;
 pub mod http2;
 pub mod issuer;
+pub mod otlp;
 pub mod permit;
 pub mod plan;
 pub mod postgres;

@@ -53,7 +53,7 @@ fn any_facts() -> impl Strategy<Value = [Facts; 2]> {
         change,
     )
         .prop_map(|(id, at, caller, client, ask, bound, answer, took, arguments, change)| {
-            let mut event = EventBuilder::new(id, at);
+            let mut event = EventBuilder::new(id, at, Arc::default());
             if let Some((tenant, agent, issuer, token_id, person)) = &caller {
                 event.caller(CallerFacts {
                     tenant,
@@ -128,7 +128,7 @@ proptest! {
 
 #[test]
 fn a_number_that_readers_would_round_is_a_text() {
-    let mut event = EventBuilder::new("id", 0);
+    let mut event = EventBuilder::new("id", 0, Arc::default());
     event.arguments(&json!({"id": 9_007_199_254_740_993_u64, "hours": 0.50, "rate": 1e2}));
     let body = event.finish("ok", Duration::ZERO).into_facts().body;
     assert!(body.contains(r#""arguments":{"hours":0.5,"id":"9007199254740993","rate":100}"#), "{body}");

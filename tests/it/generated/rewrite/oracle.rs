@@ -37,6 +37,8 @@ const FORBIDDEN: &[&str] = &[
     "connection",
     "upgrade",
     "te",
+    "traceparent",
+    "tracestate",
     "expect",
     "x-request-id",
     "content-type",
