@@ -53,7 +53,6 @@ impl Stream {
     }
 
     async fn send(&mut self, records: &[Arc<Record>]) -> Result<(), String> {
-        let late = |_| "no connection within the time limit".to_owned();
         // Taken out: where this wait is given up, half a message may be written, and nothing may follow it.
         let mut current = self.connection.take();
         if let Some(connection) = &mut current
@@ -64,7 +63,7 @@ impl Stream {
         let mut connection = match current {
             Some(connection) => connection,
             None => {
-                let mut fresh = tokio::time::timeout(self.timeout, self.connect()).await.map_err(late)??;
+                let mut fresh = self.connect().await?;
                 for frame in &self.kept.frames {
                     self.write(&mut fresh, frame).await?;
                 }
@@ -95,18 +94,21 @@ impl Stream {
 
     async fn connect(&self) -> Result<Box<dyn Connection>, String> {
         let unreachable = |error: io::Error| format!("{} cannot be reached ({error})", self.address.host);
+        let addresses = self.address.resolve().await?;
+        // Where one of them swallows what is sent to it, there is time left for the others.
+        let each = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in self.address.resolve().await? {
+        for address in addresses {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-            let connected: io::Result<TcpStream> = async {
+            let connecting = async {
                 let socket = socket?;
                 socket.set_send_buffer_size(BUFFER)?;
                 socket.set_keepalive(true)?;
-                socket.connect(address).await
-            }
-            .await;
-            match connected {
-                Ok(stream) => return self.secure(stream).await.map_err(unreachable),
+                self.secure(socket.connect(address).await?).await
+            };
+            let late = |_| Err(io::ErrorKind::TimedOut.into());
+            match tokio::time::timeout(each, connecting).await.unwrap_or_else(late) {
+                Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
         }
