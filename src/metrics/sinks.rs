@@ -3,7 +3,6 @@
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::register;
-use crate::clock::Millis;
 
 /// The families that count what each sink takes.
 pub struct SinkMetrics {
@@ -65,7 +64,7 @@ impl SinkMetrics {
     }
 
     /// So many records are left, and the oldest is so many milliseconds old.
-    pub fn behind(&self, sink: &str, records: i64, age: Millis) {
+    pub fn behind(&self, sink: &str, records: i64, age: i64) {
         self.lag_records.with_label_values(&[sink]).set(records);
         self.lag_seconds.with_label_values(&[sink]).set(age as f64 / 1_000.0);
     }

@@ -28,8 +28,8 @@ use crate::support::world::World;
 /// What is asked for at the same time.
 const CLIENTS: usize = 6;
 /// A read that was answered longer than this before a kill is on record: the interval in which records are written,
-/// and as much again for writing them.
-const WRITTEN: Duration = Duration::from_millis(200);
+/// and what a commit takes on a machine whose disk and processors others use as well.
+const WRITTEN: Duration = Duration::from_secs(1);
 /// How long a start may take where many tests run.
 const START: Duration = Duration::from_secs(60);
 /// How long after the last start it may take until every intent has an outcome.

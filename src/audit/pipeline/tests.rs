@@ -1,3 +1,5 @@
+//! The queue and the writer over a ledger in memory that fails as it is told.
+
 use std::collections::HashSet;
 
 use async_trait::async_trait;
