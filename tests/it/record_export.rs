@@ -1,6 +1,5 @@
 //! The record as administrators take it away, and as they watch it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ async fn read(world: &World) -> u16 {
 
 #[tokio::test]
 async fn an_export_while_calls_go_on_is_whole_and_has_all_that_was_answered_before() {
-    let world = Arc::new(World::start().await);
-    let ended = Arc::new(AtomicBool::new(false));
+    let world = World::start().await;
+    let ended = AtomicBool::new(false);
     for _ in 0..20 {
         assert_eq!(read(&world).await, 200);
     }
