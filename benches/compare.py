@@ -4,7 +4,9 @@ What is compared. Both proxies stand in front of the same stub, an nginx that an
 get the same kind of request, a JSON-RPC POST with a bearer token over kept-alive plaintext connections:
   nginx       passes it on as it is;
   call        Sidegate: tools/call of get-_api_v1_tickets, with everything on (token cache, binding, schema, policy,
-              key, audit to a file), one upstream GET per call;
+              key, the record in SQLite and carried to a file), one upstream GET per call;
+  record      the same with the record in SQLite alone;
+  bare        the same with next to nothing recorded (durability relaxed, and room for one record);
   list        Sidegate: tools/list, answered without an upstream call.
 CPU is utime + stime of all processes of the server under test: waiting does not count, a crowded cache does, so compare
 ratios within one run.
@@ -44,6 +46,14 @@ META = {
 def message(method, **params):
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": META}})
 
+
+# What the record of each Sidegate is like, by the name of its load: a title, and its part of the configuration.
+RECORDS = {
+    "call": ("tools/call", '[[sinks]]\nkind = "file"\npath = "{home}/audit.jsonl"\n'),
+    "record": ("no sink", ""),
+    "bare": ("no record", '[audit]\ndurability = "relaxed"\nqueue = 1\n'),
+}
+MEASURED = {"nginx", "list", *RECORDS}
 
 CALL_ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 4}}
 
@@ -133,7 +143,7 @@ def check_answer(load):
         result = answer.get("result", {})
         if load.name == "list" and not result.get("tools"):
             wrong = "lists no tools"
-        if load.name == "call" and (result.get("isError") or "TIC1000" not in text):
+        if load.name != "list" and (result.get("isError") or "TIC1000" not in text):
             wrong = "is not the tickets"
     if wrong:
         raise Failed(f"{load.title} {wrong}, so there is nothing to measure:\n{text[:1500]}")
@@ -141,7 +151,7 @@ def check_answer(load):
 
 def prepare(directory, servers, options):
     """Starts the servers that are needed and returns the loads, the stub's URL and the metrics URL."""
-    stub_port, proxy_port, port, ops = free_ports(4)
+    stub_port, proxy_port, *ports = free_ports(2 + 2 * len(RECORDS))
     stub = issuer = f"http://127.0.0.1:{stub_port}"
     key_file, jwk = signing_key(directory)
     static = directory / "stub"
@@ -163,18 +173,27 @@ def prepare(directory, servers, options):
     )
 
     now = int(time.time())
-    url = f"http://127.0.0.1:{port}/api/mcp"
-    bearer = token(key_file, {"iss": issuer, "sub": "bench", "aud": url, "iat": now, "exp": now + 3600, "jti": "bench"})
+    claims = {"iss": issuer, "sub": "bench", "iat": now, "exp": now + 3600, "jti": "bench"}
     call = message("tools/call", name="call_api_endpoint", arguments=CALL_ARGUMENTS)
     call_headers = {"Mcp-Method": "tools/call", "Mcp-Name": "call_api_endpoint"}
-    loads = [Load("nginx", "nginx, plain proxy", f"http://127.0.0.1:{proxy_port}/api/v1/tickets", proxy.pid, bearer, call, call_headers)]
-    if options.only & {"call", "list"}:
-        sidegate = start_sidegate(directory, servers, options, SIDEGATE.format(
-            port=port, ops=ops, dir=directory, stub=stub_port, tenant=TENANT, issuer=issuer), ops)
-        listing = message("tools/list")
-        loads.append(Load("call", "Sidegate, tools/call", url, sidegate.pid, bearer, call, call_headers))
-        loads.append(Load("list", "Sidegate, tools/list", url, sidegate.pid, bearer, listing, {"Mcp-Method": "tools/list"}))
-    return [load for load in loads if load.name in options.only], stub, f"http://127.0.0.1:{ops}/metrics"
+    loads = [Load("nginx", "nginx, plain proxy", f"http://127.0.0.1:{proxy_port}/api/v1/tickets", proxy.pid, "none", call, call_headers)]
+    metrics = None
+    for (name, (title, record)), port, ops in zip(RECORDS.items(), ports[::2], ports[1::2]):
+        if not options.only & ({name, "list"} if name == "call" else {name}):
+            continue
+        home = directory / name
+        home.mkdir()
+        url = f"http://127.0.0.1:{port}/api/mcp"
+        bearer = token(key_file, {**claims, "aud": url})
+        sidegate = start_sidegate(name, home, servers, options, SIDEGATE.format(
+            port=port, ops=ops, dir=directory, home=home, stub=stub_port, tenant=TENANT, issuer=issuer,
+            record=record.format(home=home)), ops)
+        loads.append(Load(name, f"Sidegate, {title}", url, sidegate.pid, bearer, call, call_headers))
+        metrics = metrics or f"http://127.0.0.1:{ops}/metrics"
+        if name == "call":
+            listing = message("tools/list")
+            loads.append(Load("list", "Sidegate, tools/list", url, sidegate.pid, bearer, listing, {"Mcp-Method": "tools/list"}))
+    return [load for load in loads if load.name in options.only], stub, metrics
 
 
 def start_nginx(directory, servers, name, body, probe):
@@ -188,13 +207,13 @@ def start_nginx(directory, servers, name, body, probe):
     return process
 
 
-def start_sidegate(directory, servers, options, text, ops):
+def start_sidegate(name, home, servers, options, text, ops):
     if not options.binary or not os.access(options.binary, os.X_OK):
         raise Failed(f"there is no Sidegate binary at {options.binary or '(no --binary)'}")
-    file = directory / "sidegate.toml"
+    file = home / "sidegate.toml"
     file.write_text(text)
-    process = servers.start("sidegate", [os.path.abspath(options.binary), "serve", "--config", str(file)])
-    wait_for(servers, "sidegate", process, f"http://127.0.0.1:{ops}/readyz")
+    process = servers.start(f"sidegate-{name}", [os.path.abspath(options.binary), "serve", "--config", str(file)])
+    wait_for(servers, f"sidegate-{name}", process, f"http://127.0.0.1:{ops}/readyz")
     return process
 
 
@@ -234,7 +253,9 @@ def measure(options, directory, servers):
     if "call" in by_name:
         text = http(metrics_url)[1]
         report["key_mints"] = metric(text, "sidegate_key_mints_total", outcome="ok")
-        report["audit_bytes"] = (directory / "audit.jsonl").stat().st_size if (directory / "audit.jsonl").exists() else None
+        report["audit_bytes"] = (directory / "call" / "audit.jsonl").stat().st_size
+    if {"record", "bare"} <= by_name.keys():
+        report["record_of_bare"] = round(report["record"]["cpu_us"] / report["bare"]["cpu_us"], 3)
     return loads, report
 
 
@@ -273,8 +294,8 @@ def table(loads, report):
 
 def only(text):
     chosen = set(text.split(","))
-    if unknown := chosen - {"nginx", "call", "list"}:
-        raise argparse.ArgumentTypeError(f"not one of nginx, call, list: {', '.join(sorted(unknown))}")
+    if unknown := chosen - MEASURED:
+        raise argparse.ArgumentTypeError(f"not one of {', '.join(sorted(MEASURED))}: {', '.join(sorted(unknown))}")
     return chosen
 
 
@@ -286,11 +307,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="length of each measurement")
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--only", type=only, default="nginx,call,list", help="what to measure, separated by commas")
+    parser.add_argument("--only", type=only, default="nginx,call,record,bare,list", help="what to measure, separated by commas")
     parser.add_argument("--keep", action="store_true", help="leave the directory with configurations and logs")
     options = parser.parse_args()
     if options.lacks_binary:
-        print("yes" if options.only & {"call", "list"} and not options.binary else "no")
+        print("yes" if options.only - {"nginx"} and not options.binary else "no")
         return 0
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -1,7 +1,8 @@
 #!/bin/sh
-# CPU microseconds per request, side by side in one run: nginx as a plain proxy, Sidegate's tools/call, its tools/list.
+# CPU microseconds per request, side by side in one run: nginx as a plain proxy, Sidegate's tools/call with and
+# without a record, its tools/list.
 #
-#   benches/compare.sh [--binary FILE] [--json] [--rounds N] [--seconds S] [--connections N] [--only nginx,call,list]
+#   benches/compare.sh [--binary FILE] [--json] [--rounds N] [--seconds S] [--connections N] [--only nginx,call,record,bare,list]
 #
 # Uses --binary, or SIDEGATE_BINARY, or builds with `cargo build --release --locked`. Loopback only; under a minute when
 # there is a binary; stops what it started. Needs nginx, wrk, openssl and python3 (installed on Debian where allowed).

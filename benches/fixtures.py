@@ -92,7 +92,7 @@ listen = "127.0.0.1:{ops}"
 listen = []
 
 [store]
-url = "sqlite://{dir}/sidegate.db"
+url = "sqlite://{home}/sidegate.db"
 
 [psa]
 kind = "alga"
@@ -111,10 +111,10 @@ allow_private_networks = ["127.0.0.0/8"]
 calls_per_minute = 0
 calls_in_flight = 0
 
-[[sinks]]
-kind = "file"
-path = "{dir}/audit.jsonl"
+[admin]
+listen = []
 
+{record}
 [log]
 filter = "warn"
 

@@ -180,3 +180,6 @@ fn unknown(intent: &Record) -> Facts {
         ..intent.facts.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

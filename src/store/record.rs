@@ -19,6 +19,9 @@ const SIZES: [usize; 5] = [512, 128, 32, 8, 1];
 const COLUMNS: &str = "chain, seq, tenant_id, at, kind, agent_id, tool, entry_id, decision, outcome, status, request_id, \
      digest, link, body";
 
+/// How far from its id's time a request may have begun, in milliseconds.
+const NEAR: Millis = 60_000;
+
 /// How many columns a row has.
 const WIDTH: usize = 15;
 
@@ -220,11 +223,20 @@ fn apply(filter: &Filter, statement: &mut Statement, tenant: &str) {
     if filter.of_tools {
         statement.push(" AND tool IS NOT NULL AND kind IN ('call', 'refusal')", []);
     }
+    if let Some(made) = filter.request_id.as_deref().and_then(made_at) {
+        statement.push(" AND at BETWEEN ? AND ?", [(made - NEAR).into(), (made + NEAR).into()]);
+    }
     for (condition, at) in [(" AND at >= ?", filter.since), (" AND at < ?", filter.until)] {
         if let Some(at) = at {
             statement.push(condition, [at.into()]);
         }
     }
+}
+
+/// When a request id was made, if it is a UUID v7 as ours are: what it names began then, and is found by that.
+fn made_at(request_id: &str) -> Option<Millis> {
+    let (seconds, nanos) = uuid::Uuid::parse_str(request_id).ok()?.get_timestamp()?.to_unix();
+    i64::try_from(seconds * 1_000 + u64::from(nanos) / 1_000_000).ok()
 }
 
 fn read(row: &AnyRow) -> Result<Record, StoreError> {

@@ -54,6 +54,8 @@ mod providers_command;
 mod providers_real;
 mod providers_weaknesses;
 mod psa_rest;
+mod record_export;
+mod record_verify;
 mod records;
 mod redaction;
 mod refusals;

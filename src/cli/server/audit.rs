@@ -1,4 +1,4 @@
-//! `sidegate audit export|tail|verify|key`.
+//! `sidegate audit export|tail|verify|key|hash`.
 
 mod verify;
 
@@ -27,6 +27,8 @@ pub enum AuditCommand {
     Verify(verify::VerifyArguments),
     /// Show the public key by which the record's signatures are known.
     Key,
+    /// Show what stands in a tenant's record for a value that is hashed there, to look for it.
+    Hash(HashArguments),
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +49,12 @@ enum Format {
     Ndjson,
     /// For people and spreadsheets; cannot be checked.
     Csv,
+}
+
+#[derive(Debug, Args)]
+pub struct HashArguments {
+    /// The value, as it was sent.
+    value: String,
 }
 
 /// Which records are wanted.
@@ -110,6 +118,7 @@ pub async fn run(at: Place<'_>, command: AuditCommand) -> ExitCode {
         AuditCommand::Export(arguments) => export(at, arguments).await,
         AuditCommand::Tail(wanted) => tail(at, wanted.filter()).await,
         AuditCommand::Key => key(at).await,
+        AuditCommand::Hash(arguments) => hash(at, &arguments.value).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -182,5 +191,11 @@ async fn tail(at: Place<'_>, filter: Filter) -> Done {
 async fn key(at: Place<'_>) -> Done {
     let (_, admin): (_, Admin) = administer(at).await?;
     println!("{}", admin.journal.signer().public());
+    Ok(())
+}
+
+async fn hash(at: Place<'_>, value: &str) -> Done {
+    let (_, admin) = administer(at).await?;
+    println!("{}", admin.journal.hash(&admin.tenant, value));
     Ok(())
 }

@@ -97,6 +97,11 @@ impl Journal {
         }
     }
 
+    /// What stands in the record of `tenant` for a `value` that is hashed there.
+    pub fn hash(&self, tenant: &str, value: &str) -> String {
+        self.redactors.of(tenant).hash(value)
+    }
+
     /// Returns when everything is on record that was accepted before: by this process, and, as far as `others` record in
     /// the same store, by those, which have it there within their flush interval.
     pub(super) async fn settle(&self, others: bool) -> Result<(), AdminError> {
