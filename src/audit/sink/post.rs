@@ -38,8 +38,8 @@ pub(super) const KEYS: [&str; 12] = [
 
 /// Bytes of an answer that are read.
 const ANSWER: usize = 256 << 10;
-/// The longest wait that a receiver may ask for.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// The longest wait that a receiver may ask for: whoever calls counts meanwhile how far behind it is, and is to know.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Characters of a refusal's text that are shown.
 const SHOWN: usize = 200;
 const LEAST_BATCH: usize = 16 << 10;

@@ -106,7 +106,7 @@ fn what_was_put_aside_is_compressed_and_no_crash_on_the_way_costs_a_line() {
     fs::copy(with(&plain[1], ".gz"), directory.path().join("copy")).unwrap();
     fs::write(&plain[1], "22222\n").unwrap();
     compress::compress_all(&Aside::of(&path)).unwrap();
-    assert_eq!(aside(directory.path()), [PathBuf::new(); 0]);
+    assert!(aside(directory.path()).is_empty());
     for (file, line) in plain.iter().zip(["11111\n", "22222\n", "33333\n"]) {
         let compressed = fs::File::open(with(file, ".gz")).unwrap();
         assert_eq!(compressed.metadata().unwrap().permissions().mode() & 0o777, 0o600);
