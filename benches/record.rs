@@ -1,9 +1,9 @@
 //! What the record costs: events a second and CPU an event with each durability, how long a call waits until its event
 //! is durable, and what an export of everything takes.
 //!
-//! `cargo bench --bench record` prints all of it in one run, for SQLite, and for the PostgreSQL database that
-//! SIDEGATE_BENCH_POSTGRES names (its tables are made, and filled). Further arguments: the number of events, 200000
-//! without, of which the export has all.
+//! `cargo bench --bench record -- [EVENTS] [postgres://…]` prints all of it in one run, for SQLite and for the PostgreSQL
+//! database that is named (its tables are made, and filled); 200000 events unless it is told otherwise, of which the
+//! export has all.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -191,7 +191,7 @@ async fn main() {
     let sqlite = |name: &str| StoreConfig::at(format!("sqlite://{}/{name}.db", folder.path().display()));
     println!("{events} events each; making one costs {:.1} us, which is part of what follows", made(events));
     println!("{:>10} {:>10} {:>10} {:>12} {:>14} {:>14}", "store", "durability", "events/s", "CPU us/event", "wait p50 ms", "wait p99 ms");
-    let postgres = std::env::var("SIDEGATE_BENCH_POSTGRES").ok().map(StoreConfig::at);
+    let postgres = std::env::args().find(|argument| argument.starts_with("postgres")).map(StoreConfig::at);
     for durability in [Durability::Relaxed, Durability::Writes, Durability::All] {
         let name = format!("{durability:?}").to_lowercase();
         let places = [Some(("sqlite", sqlite(&name))), postgres.clone().map(|config| ("postgres", config))];

@@ -126,7 +126,7 @@ async fn records_are_written_all_or_none_by_the_chains_owner_alone(place: Place)
     let lost = Appended::Lost(vec![ChainId(1)]);
     for (owner, from) in [("p", Some(7)), ("p", None), ("q", Some(1_899))] {
         let advances = [(TENANT.to_owned(), advance(from))];
-        let appended = store.append_records(owner, &[record.clone()], &advances).await.unwrap();
+        let appended = store.append_records(owner, std::slice::from_ref(&record), &advances).await.unwrap();
         assert_eq!(appended, lost, "{owner} {from:?}");
     }
     assert_eq!(store.chain(ChainId(1)).await.unwrap().unwrap(), row);
