@@ -54,7 +54,8 @@ fn event(number: usize, rules: &Arc<sidegate::audit::Rules>) -> Event {
 /// User and system time of this process, and of its threads that ended.
 fn cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
@@ -190,7 +191,10 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let sqlite = |name: &str| StoreConfig::at(format!("sqlite://{}/{name}.db", folder.path().display()));
     println!("{events} events each; making one costs {:.1} us, which is part of what follows", made(events));
-    println!("{:>10} {:>10} {:>10} {:>12} {:>14} {:>14}", "store", "durability", "events/s", "CPU us/event", "wait p50 ms", "wait p99 ms");
+    println!(
+        "{:>10} {:>10} {:>10} {:>12} {:>14} {:>14}",
+        "store", "durability", "events/s", "CPU us/event", "wait p50 ms", "wait p99 ms"
+    );
     let postgres = std::env::args().find(|argument| argument.starts_with("postgres")).map(StoreConfig::at);
     for durability in [Durability::Relaxed, Durability::Writes, Durability::All] {
         let name = format!("{durability:?}").to_lowercase();
@@ -206,10 +210,18 @@ async fn main() {
             );
         }
     }
-    for (store, config) in [Some(("sqlite", sqlite("alone"))), postgres.map(|config| ("postgres", config))].into_iter().flatten() {
+    for (store, config) in
+        [Some(("sqlite", sqlite("alone"))), postgres.map(|config| ("postgres", config))].into_iter().flatten()
+    {
         let waits = alone(&config).await;
-        println!("{store}: a call alone waits {} ms (p50), {} ms (p99)", quantile(&waits, 0.5), quantile(&waits, 0.99));
+        println!(
+            "{store}: a call alone waits {} ms (p50), {} ms (p99)",
+            quantile(&waits, 0.5),
+            quantile(&waits, 0.99)
+        );
     }
     let (seconds, peak, size) = export(folder.path(), &sqlite("writes"));
-    println!("export of {events} events from sqlite: {seconds:.1} s, {size} MiB, {peak} MiB of memory at the most");
+    println!(
+        "export of {events} events from sqlite: {seconds:.1} s, {size} MiB, {peak} MiB of memory at the most"
+    );
 }

@@ -1,6 +1,7 @@
 //! What a request leaves behind.
 
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::support::world::World;
 
@@ -94,23 +95,47 @@ async fn a_write_leaves_its_intent_before_and_its_event_after() {
     }
 }
 
+/// Holds the store's only right to write until it is dropped.
+async fn hold_the_store(world: &World) -> SqliteConnection {
+    let url = format!("sqlite://{}/sidegate.db", world.folder.path().display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    other
+}
+
 #[tokio::test]
 async fn a_write_that_cannot_be_recorded_is_not_made() {
     let world = World::start().await;
-    let folder = world.folder.path().join("record");
-    let moved = folder.with_extension("gone");
-    // The sink reopens a file that was moved away, and finds no folder to do it in.
-    std::fs::rename(&folder, &moved).unwrap();
+    let held = hold_the_store(&world).await;
     let arguments =
         json!({"entryId": "put-_api_v1_tickets_id", "path": {"id": "nope"}, "body": {"title": "x"}});
     let refused = world.call("technician", "call_api_endpoint", arguments.clone()).await;
     let read = world.call("technician", "call_api_endpoint", json!({"entryId": "get-_api_v1_boards"})).await;
-    std::fs::rename(&moved, &folder).unwrap();
+    held.close().await.unwrap();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.body["error"], "record_unavailable");
     assert!(!read.is_error(), "reads go on");
     let methods: Vec<_> = world.reached().await.iter().map(|request| request["method"].clone()).collect();
     assert_eq!(methods, ["GET"]);
+    // What waited comes on record, and writes go on.
+    let later = world.call("technician", "call_api_endpoint", arguments).await;
+    assert_eq!(later.status, 200, "{later:?}");
+    let records = world.records(5).await;
+    let outcomes: Vec<_> = records.iter().filter_map(|record| record["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["refused", "ok", "tool_error"], "{records:?}");
+}
+
+#[tokio::test]
+async fn where_everything_must_be_durable_a_read_that_is_not_on_record_is_not_answered() {
+    let world = World::with("", "[audit]\ndurability = \"all\"").await;
+    let read = json!({"entryId": "get-_api_v1_boards"});
+    assert_eq!(world.call("technician", "call_api_endpoint", read.clone()).await.status, 200);
+    let held = hold_the_store(&world).await;
+    let withheld = world.call("technician", "call_api_endpoint", read.clone()).await;
+    held.close().await.unwrap();
+    assert_eq!((withheld.status, &withheld.body["error"]), (503, &json!("record_unavailable")));
+    assert_eq!(world.call("technician", "call_api_endpoint", read).await.status, 200);
+    assert_eq!(world.records(3).await.len(), 3);
 }
 
 #[tokio::test]

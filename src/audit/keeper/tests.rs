@@ -37,7 +37,8 @@ impl House {
             Audit::of_store(config, self.store.clone(), signer, metrics.clone(), self.clock.clone());
         tokio::spawn(recorder.work());
         let (keeper, carriers) =
-            Keeper::open(config, &[], self.store.clone(), audit.clone(), &metrics, self.clock.clone()).unwrap();
+            Keeper::open(config, &[], self.store.clone(), audit.clone(), &metrics, self.clock.clone())
+                .unwrap();
         assert!(carriers.is_empty());
         (audit, keeper)
     }
@@ -85,7 +86,7 @@ async fn what_is_too_old_goes_up_to_a_checkpoint_that_stands_for_it() {
         // The clock is ours and the writer's alarm is not: something must come for it to look.
         audit.flush().await.unwrap();
         signed(&house).await;
-        house.clock.advance(60_000);
+        house.clock.advance(40_000);
     }
     keeper.prune().await.unwrap();
     assert_eq!(house.records().await.len(), 5, "a start, two events and what signs for each");
@@ -152,7 +153,11 @@ async fn the_open_intents_of_a_process_that_ended_get_an_outcome_once() {
         assert_eq!((&body["record"], &body["reason"]), (&"event".into(), &"process_ended".into()));
         assert_eq!(canonical(&body).unwrap(), facts.body);
     }
-    assert_eq!(house.store.owned_chains(alive.process()).await.unwrap().len(), 1, "its own alone is not settled");
+    assert_eq!(
+        house.store.owned_chains(alive.process()).await.unwrap().len(),
+        1,
+        "its own alone is not settled"
+    );
     // The one that was given up begins anew, should it live after all.
     dead.submit_durable(house.event("later").finish("ok", Duration::ZERO)).await.unwrap();
     assert_eq!(house.store.chains(None).await.unwrap().len(), 3);

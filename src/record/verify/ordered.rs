@@ -239,7 +239,8 @@ impl Ordered {
         }
         let vouched = own.map(|own| self.trust.vouch(seen, own, before)).transpose()?;
         let here = Head { chain: seen.chain, seq: seen.seq, link: seen.link };
-        self.claims.meet(here)?;
+        // What belongs here may still follow: then this was put in.
+        self.claims.meet(here).map_err(|wrong| Wrong { sure: false, ..wrong })?;
         if let Some(Vouched { heads, last }) = vouched {
             for head in heads {
                 self.claim(at, head, seen)?;
