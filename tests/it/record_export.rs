@@ -245,6 +245,8 @@ async fn an_export_that_cannot_go_on_is_broken_off_and_does_not_look_like_an_end
     // The server closes, in order or not.
     let _ = socket.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"record\":\"export\""), "{answer}");
+    // It may break before the first piece is written.
+    let begun = answer.starts_with("HTTP/1.1 200") && answer.contains("\"record\":\"export\"");
+    assert!(begun || answer.is_empty(), "{answer}");
     assert!(!answer.ends_with("0\r\n\r\n") && !answer.contains("\"record\":\"seal\""), "{answer}");
 }
