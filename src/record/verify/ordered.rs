@@ -214,9 +214,16 @@ impl Ordered {
         if (seen.chain, seen.seq) != (chain.span.chain, chain.next) {
             return Err(self.misplaced(at, seen));
         }
+        if seen.omitted && self.header.as_ref().is_some_and(|header| header.full) {
+            return Err(Wrong::new(Kind::Edit, "only its hash is here, and the export left nothing out"));
+        }
         let own = seen.own.as_ref().filter(|_| !seen.omitted);
-        let headless =
-            || Wrong::new(Kind::Removal, "the chain begins in the middle, and not with a checkpoint");
+        let headless = || match seen.omitted {
+            true => {
+                Wrong::new(Kind::Edit, "only the hash is here of the checkpoint with which the chain begins")
+            }
+            false => Wrong::new(Kind::Removal, "the chain begins in the middle, and not with a checkpoint"),
+        };
         let before = chain.link.or_else(|| stated_link(own?)).ok_or_else(headless)?;
         if !seen.follows(before) {
             return Err(Wrong::new(Kind::Edit, "its text, or its link, is not what was recorded"));
@@ -233,9 +240,6 @@ impl Ordered {
         }
         if chain.closed {
             return Err(Wrong::new(Kind::Insertion, "it follows the last record of a chain that was closed"));
-        }
-        if seen.omitted && self.header.as_ref().is_some_and(|header| header.full) {
-            return Err(Wrong::new(Kind::Edit, "only its hash is here, and the export left nothing out"));
         }
         let vouched = own.map(|own| self.trust.vouch(seen, own, before)).transpose()?;
         let here = Head { chain: seen.chain, seq: seen.seq, link: seen.link };

@@ -127,7 +127,9 @@ pub fn of_a_sink(deed: &Deed, copy: &[u8]) -> Option<Option<Kind>> {
         Deed::Repeat(line, at) => {
             let (line, at) = (line.index(size), at.index(size + 1));
             let begun = places[..at].iter().any(|other| other.0 == places[line].0);
-            if at >= line {
+            // Where nothing of its chain stands between, it comes on time, and what follows it is the repeat.
+            let early = at < line && places[at..line].iter().any(|other| other.0 == places[line].0);
+            if !early && (begun || at >= line) {
                 Some(None)
             } else if begun {
                 Some(Some(Kind::Insertion))
