@@ -152,9 +152,11 @@ fn quantile(sorted: &[Duration], share: f64) -> String {
 /// Seconds and the largest resident size in MiB that the export of everything takes, as the command does it.
 fn export(folder: &Path, config: &StoreConfig) -> (f64, u64, u64) {
     let file = folder.join("sidegate.toml");
+    let key = folder.join("agent.key");
+    std::fs::write(&key, "a-key-that-nothing-here-uses-0123456789\n").expect("written");
     let text = format!(
         "[store]\nurl = \"{}\"\n[tenant]\nid = \"main\"\n[psa]\nurl = \"https://psa.example.com\"\nkeys = \"static\"\n\
-         catalog_key = \"k\"\ntenant = \"6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a11\"\n",
+         catalog_key = \"k\"\ntenant = \"6f2c9a52-0f3e-4a59-9d0c-6a1b4a0d7a11\"\nstatic_keys = {{ agent = {key:?} }}\n",
         config.url.expose()
     );
     std::fs::write(&file, text).expect("written");

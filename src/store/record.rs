@@ -55,7 +55,7 @@ impl Store {
             return Ok(Appended::Lost(lost));
         }
         let mut rest = records;
-        for (size, text) in SIZES.iter().zip(statements()) {
+        for (size, text) in SIZES.iter().zip(statements(self.shared)) {
             while let Some((rows, others)) = rest.split_at_checked(*size) {
                 insertion(text, rows).execute(&mut *transaction).await?;
                 rest = others;
@@ -162,12 +162,16 @@ async fn advance(
     Ok(query.execute(connection).await?.rows_affected() > 0)
 }
 
-/// One text for each of [`SIZES`].
-fn statements() -> &'static [String] {
-    static TEXTS: OnceLock<Vec<String>> = OnceLock::new();
-    TEXTS.get_or_init(|| {
+/// One text for each of [`SIZES`]. PostgreSQL's parameters have numbers; SQLite looks each of them up among all where
+/// they have, which is 50 times the cost of the row itself.
+fn statements(numbered: bool) -> &'static [String] {
+    static NUMBERED: OnceLock<Vec<String>> = OnceLock::new();
+    static PLAIN: OnceLock<Vec<String>> = OnceLock::new();
+    let texts = if numbered { &NUMBERED } else { &PLAIN };
+    texts.get_or_init(|| {
+        let place = |place: usize| if numbered { format!("${place}") } else { "?".to_owned() };
         let row = |first: usize| {
-            let places: Vec<_> = (first..first + WIDTH).map(|place| format!("${place}")).collect();
+            let places: Vec<_> = (first..first + WIDTH).map(place).collect();
             format!("({})", places.join(", "))
         };
         let text = |size: &usize| {
