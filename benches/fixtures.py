@@ -111,9 +111,6 @@ allow_private_networks = ["127.0.0.0/8"]
 calls_per_minute = 0
 calls_in_flight = 0
 
-[admin]
-listen = []
-
 {record}
 [log]
 filter = "warn"
