@@ -196,10 +196,10 @@ impl Trail {
         let parent = Parent::read(traced.parent.as_deref(), traced.state.as_deref());
         if let Some(parent) = parent {
             self.context = self.tracer.begin(Some(&parent));
+            let trace_id = self.context.trace_id();
+            self.note(|event| event.trace(&trace_id));
         }
-        let trace_id = self.context.trace_id();
         self.note(|event| {
-            event.trace(&trace_id);
             event.revision(decoded.revision.name);
             event.client(decoded.client.name.as_deref(), decoded.client.version.as_deref());
             event.ask(decoded.ask.method(), decoded.ask.tool());
