@@ -214,6 +214,16 @@ async fn note(activities: Arc<RwLock<HashMap<String, Activities>>>, mut committe
     }
 }
 
+/// The secret that the store has under `name`: the one that whoever came first made.
+async fn kept(store: &Store, name: &str, made: &str) -> Result<Secret, AppError> {
+    store.setting(name, made).await.map(Secret::new).map_err(failed)
+}
+
+/// A secret for [`kept`].
+fn made() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 43)
+}
+
 /// Who signs the record: the configured key, or the one in the store that whoever came first made.
 async fn signer(config: &Config, store: &Store) -> Result<Arc<Signer>, AppError> {
     if !config.audit.key.is_empty() {
@@ -221,8 +231,7 @@ async fn signer(config: &Config, store: &Store) -> Result<Arc<Signer>, AppError>
         return signer.map_err(|wrong| AppError(format!("audit.key: {wrong}")));
     }
     let made = STANDARD.encode(rand::random::<[u8; 32]>());
-    let kept = store.setting("audit.key", &made).await.map_err(failed)?;
-    Signer::new(&Secret::new(kept))
+    Signer::new(&kept(store, "audit.key", &made).await?)
         .map(Arc::new)
         .map_err(|wrong| AppError(format!("the audit key in the store {wrong}")))
 }
@@ -231,9 +240,7 @@ async fn signer(config: &Config, store: &Store) -> Result<Arc<Signer>, AppError>
 /// one that whoever came first made.
 async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppError> {
     if config.sessions.key.is_none() && store.shared() {
-        let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
-        let kept = store.setting("sessions.key", &made).await.map_err(failed)?;
-        config.sessions.key = Some(Secret::new(kept));
+        config.sessions.key = Some(kept(store, "sessions.key", &made()).await?);
     }
     Ok(())
 }
@@ -243,10 +250,7 @@ async fn share_sessions(config: &mut Config, store: &Store) -> Result<(), AppErr
 async fn redactors(config: &Config, store: &Store) -> Result<Redactors, AppError> {
     let salt = match &config.redaction.salt {
         Some(salt) => salt.clone(),
-        None => {
-            let made = Alphanumeric.sample_string(&mut rand::rng(), 43);
-            Secret::new(store.setting("redaction.salt", &made).await.map_err(failed)?)
-        }
+        None => kept(store, "redaction.salt", &made()).await?,
     };
     Ok(Redactors::new(&config.redaction, &config.redactions, salt.expose().as_bytes()))
 }
