@@ -20,6 +20,10 @@ use sidegate::record::Signer;
 use sidegate::secret::Secret;
 use sidegate::store::{Store, StoreConfig};
 
+// As the program has it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Calls that wait at the same time.
 const CROWD: usize = 256;
 

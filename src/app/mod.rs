@@ -136,13 +136,13 @@ pub async fn admin(config: &Config, clock: Clock, tenant: Option<&str>) -> Resul
     let signer = signer(config, &store).await?;
     let opening = {
         let (audit, store, clock) = (config.audit.clone(), store.clone(), clock.clone());
-        let metrics = Arc::new(Metrics::new());
+        let (signer, metrics) = (signer.clone(), Arc::new(Metrics::new()));
         move || Audit::of_store(&audit, store.clone(), signer.clone(), metrics.clone(), clock.clone())
     };
     Ok(Admin {
         resource: Box::new(move || known.clone()),
         psa_tenant: psa.tenant,
-        journal: Journal::alone(opening, redactors, clock.clone()),
+        journal: Journal::alone(opening, signer, config.audit.flush.0, redactors, clock.clone()),
         store,
         configured_issuers: if row.id == config.tenant.id { configured_issuers(config) } else { Vec::new() },
         tenant: row.id,

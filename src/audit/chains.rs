@@ -99,15 +99,15 @@ impl Chains {
     /// Where the ledger cannot say.
     pub async fn prepare(
         &self,
-        tenants: BTreeSet<String>,
+        tenants: BTreeSet<&str>,
         signing: Signing,
         ledger: &mut dyn Ledger,
     ) -> Result<Others, Unwritten> {
         let mut others = Others { signing, ..Others::default() };
         for tenant in tenants {
-            if self.current(&tenant).is_none() {
-                let heads = ledger.heads(&tenant, 0, HEADS).await?;
-                others.before.insert(tenant, heads);
+            if self.current(tenant).is_none() {
+                let heads = ledger.heads(tenant, 0, HEADS).await?;
+                others.before.insert(tenant.to_owned(), heads);
             }
         }
         if signing == Signing::No {

@@ -19,7 +19,7 @@ mod facts;
 mod fields;
 mod text;
 
-use arguments::Arguments;
+use arguments::shown;
 pub use change::ChangeFacts;
 use fields::{Answer, Fields, TOTAL};
 use text::{bounded, clean};
@@ -200,9 +200,9 @@ impl EventBuilder {
         self.fields.phases.add(phase as usize, took);
     }
 
-    /// Field `arguments`: copied once, and shared by the intent and the event.
+    /// Field `arguments`, shared by the intent and the event; without secrets from here on.
     pub fn arguments(&mut self, arguments: &Value) {
-        self.fields.arguments = Some(Arc::new(Arguments::new(arguments, self.rules.clone())));
+        self.fields.arguments = Some(shown(arguments, &self.rules).into());
     }
 
     /// Field `result`, of what the tool answered: its size and an HMAC-SHA256 under the tenant's salt, so that nobody can

@@ -72,34 +72,21 @@ struct Line {
     taken: Option<Instant>,
     /// By tenant: records that were left out, because too many waited.
     lost: BTreeMap<String, u64>,
+    /// The last attempt to write came to nothing.
+    failing: bool,
+}
+
+impl Line {
+    /// Since when the oldest record waits; what the writer has taken is older than what it will take.
+    fn oldest(&self) -> Option<Instant> {
+        self.taken.or_else(|| self.items.first().map(|item| item.since))
+    }
 }
 
 struct Item {
-    entry: Entry,
+    facts: Facts,
     since: Instant,
     ack: Option<Ack>,
-}
-
-/// What is submitted: an event, made facts of where it is written, off the request's path; or facts.
-enum Entry {
-    Event(Event),
-    Facts(Box<Facts>),
-}
-
-impl Entry {
-    fn tenant(&self) -> &str {
-        match self {
-            Self::Event(event) => event.tenant(),
-            Self::Facts(facts) => &facts.tenant,
-        }
-    }
-
-    fn into_facts(self) -> Facts {
-        match self {
-            Self::Event(event) => event.into_facts(),
-            Self::Facts(facts) => *facts,
-        }
-    }
 }
 
 type Ack = oneshot::Sender<Result<(), AuditError>>;
@@ -180,7 +167,7 @@ impl Audit {
     ///
     /// Usable anywhere, also in `Drop` and outside a runtime.
     pub fn submit(&self, event: Event) {
-        self.0.submit(Item { entry: Entry::Event(event), since: Instant::now(), ack: None });
+        self.0.submit(Item { facts: event.into_facts(), since: Instant::now(), ack: None });
     }
 
     /// Hands `event` over and returns when it is durable. A caller that goes away meanwhile does not take the record
@@ -190,19 +177,14 @@ impl Audit {
     /// [`AuditError::Write`] as soon as an attempt fails: the record may come later, and is tried again.
     /// [`AuditError::Closed`] after [`Audit::close`].
     pub async fn submit_durable(&self, event: Event) -> Result<(), AuditError> {
-        self.durable(Entry::Event(event)).await
+        self.submit_facts(event.into_facts()).await
     }
 
-    /// [`Audit::submit_durable`] of what is no request's.
-    #[cfg(feature = "server")]
+    /// [`Audit::submit_durable`] of facts, which need not be a request's.
     pub(super) async fn submit_facts(&self, facts: Facts) -> Result<(), AuditError> {
-        self.durable(Entry::Facts(Box::new(facts))).await
-    }
-
-    async fn durable(&self, entry: Entry) -> Result<(), AuditError> {
         let since = Instant::now();
         let (ack, answer) = oneshot::channel();
-        self.0.submit(Item { entry, since, ack: Some(ack) });
+        self.0.submit(Item { facts, since, ack: Some(ack) });
         let answer = self.answer(answer).await;
         self.0.metrics.audit_wait_seconds.observe(since.elapsed().as_secs_f64());
         answer
@@ -268,11 +250,16 @@ impl Audit {
 
     /// Shows how long the oldest record has been waiting.
     pub fn observe(&self) {
-        let line = self.0.line.lock();
-        // What the writer has taken is older than what it will take.
-        let since = line.taken.or_else(|| line.items.first().map(|item| item.since));
+        let since = self.0.line.lock().oldest();
         let age = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
         self.0.metrics.audit_oldest.set(age);
+    }
+
+    /// True where the oldest record has waited for longer than it should: another may not be answered before it is
+    /// durable, or what a crash can take would grow. What cannot be written at all delays nobody.
+    pub fn is_behind(&self) -> bool {
+        let line = self.0.line.lock();
+        !line.failing && line.oldest().is_some_and(|since| since.elapsed() > self.0.flush * 2)
     }
 
     /// False while as many records wait as the configuration allows: no new request should begin.
@@ -317,7 +304,7 @@ impl Shared {
         let mut line = self.line.lock();
         if line.closed {
             drop(line);
-            tracing::error!(tenant = item.entry.tenant(), "an audit record came after the end and is lost");
+            tracing::error!(tenant = item.facts.tenant, "an audit record came after the end and is lost");
             if let Some(ack) = item.ack {
                 // Without its receiver there is nobody to tell.
                 let _ = ack.send(Err(AuditError::Closed));
@@ -326,7 +313,7 @@ impl Shared {
         }
         let full = self.depth.load(Ordering::Relaxed) >= self.queue;
         if full && self.durability == Durability::Relaxed && item.ack.is_none() {
-            *line.lost.entry(item.entry.tenant().to_owned()).or_default() += 1;
+            *line.lost.entry(item.facts.tenant).or_default() += 1;
             drop(line);
             self.metrics.audit_lost.inc();
             return;

@@ -336,8 +336,12 @@ impl Trail {
     /// told all the same, for its intent is on record.
     pub async fn settle(mut self, outcome: &'static str, bytes: usize) -> Result<(), Unrecorded> {
         self.note(|event| event.response_bytes(bytes));
-        let all = self.audit.durability() == Durability::All;
-        if !self.intended && !all {
+        let (all, behind) = match self.audit.durability() {
+            Durability::All => (true, true),
+            Durability::Writes => (false, self.audit.is_behind()),
+            Durability::Relaxed => (false, false),
+        };
+        if !self.intended && !behind {
             self.end(outcome);
             return Ok(());
         }
@@ -346,7 +350,7 @@ impl Trail {
         let recorded = tokio::time::timeout(INTENT_PATIENCE, durable).await;
         match recorded {
             Ok(Ok(())) => Ok(()),
-            _ if self.intended => Ok(()),
+            _ if self.intended || !all => Ok(()),
             _ => Err(Unrecorded),
         }
     }

@@ -163,12 +163,14 @@ async fn advance(
 }
 
 /// One text for each of [`SIZES`]. PostgreSQL's parameters have numbers; SQLite looks each of them up among all where
-/// they have, which is 50 times the cost of the row itself.
+/// they have, which is 50 times the cost of the row itself. Nor does SQLite need to be able to undo a statement alone:
+/// whatever fails undoes the transaction, and so it copies no pages.
 fn statements(numbered: bool) -> &'static [String] {
     static NUMBERED: OnceLock<Vec<String>> = OnceLock::new();
     static PLAIN: OnceLock<Vec<String>> = OnceLock::new();
     let texts = if numbered { &NUMBERED } else { &PLAIN };
     texts.get_or_init(|| {
+        let insert = if numbered { "INSERT" } else { "INSERT OR FAIL" };
         let place = |place: usize| if numbered { format!("${place}") } else { "?".to_owned() };
         let row = |first: usize| {
             let places: Vec<_> = (first..first + WIDTH).map(place).collect();
@@ -176,7 +178,7 @@ fn statements(numbered: bool) -> &'static [String] {
         };
         let text = |size: &usize| {
             let rows: Vec<_> = (0..*size).map(|index| row(index * WIDTH + 1)).collect();
-            format!("INSERT INTO record ({COLUMNS}) VALUES {}", rows.join(", "))
+            format!("{insert} INTO record ({COLUMNS}) VALUES {}", rows.join(", "))
         };
         SIZES.iter().map(text).collect()
     })

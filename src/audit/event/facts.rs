@@ -6,6 +6,9 @@ use super::Event;
 use super::fields::Fields;
 use crate::record::Facts;
 
+/// Bytes of a record's text without its arguments, mostly no more.
+const USUAL: usize = 1_024;
+
 impl Event {
     /// The event's text as canonical JSON (RFC 8785), absent fields left out, and its columns. An intent and the event
     /// of the same request have time and `request_id` in common.
@@ -28,11 +31,6 @@ impl Event {
         }
     }
 
-    /// Whose record it is.
-    pub(in crate::audit) fn tenant(&self) -> &str {
-        self.0.tenant.as_deref().unwrap_or_default()
-    }
-
     /// See [`Facts::kind`].
     fn kind(&self) -> &'static str {
         let fields = &self.0;
@@ -50,9 +48,13 @@ impl Fields {
     /// The members are in order, their numbers are integers that every reader reads exactly, and what is of another
     /// form was made canonical before: serde's plain JSON of them is canonical.
     fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|error| {
+        let mut text =
+            Vec::with_capacity(USUAL + self.arguments.as_ref().map_or(0, |shown| shown.get().len()));
+        let written = serde_json::to_writer(&mut text, self).map_err(|error| error.to_string());
+        let text = written.and_then(|()| String::from_utf8(text).map_err(|error| error.to_string()));
+        text.unwrap_or_else(|error| {
             // Not reachable with the fields of today; a record of the failure is better than none.
-            tracing::error!(request_id = self.request_id, %error, "an audit record has no JSON");
+            tracing::error!(request_id = self.request_id, error, "an audit record has no JSON");
             r#"{"record":"broken"}"#.to_owned()
         })
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
-use super::arguments::Arguments;
 use super::change::Change;
 use crate::clock::{Millis, rfc3339};
 
@@ -18,7 +18,7 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub arguments: Option<Arc<Arguments>>,
+    pub arguments: Option<Arc<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<Box<Change>>,
     #[serde(skip_serializing_if = "Option::is_none")]

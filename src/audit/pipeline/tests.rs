@@ -277,3 +277,24 @@ async fn the_connectors_file_is_a_chain_of_lines() {
     let nowhere = Audit::of_file(&folder.path().join("no/a"), Arc::new(Metrics::new()), Clock::manual(0));
     assert!(nowhere.err().unwrap().to_string().contains("no/a"));
 }
+
+#[test]
+fn it_is_behind_while_the_oldest_record_waits_for_too_long_and_could_be_written() {
+    let flush = crate::units::Span(Duration::from_millis(5));
+    let config = AuditConfig { flush, ..config() };
+    let ledger = Box::new(Memory::default());
+    let (audit, _recorder) = Audit::new(
+        &config,
+        ledger,
+        "process".to_owned(),
+        passing().unwrap(),
+        Arc::new(Metrics::new()),
+        Clock::manual(0),
+    );
+    assert!(!audit.is_behind());
+    audit.submit(event("waits"));
+    std::thread::sleep(Duration::from_millis(12));
+    assert!(audit.is_behind());
+    audit.0.line.lock().failing = true;
+    assert!(!audit.is_behind());
+}

@@ -16,8 +16,6 @@ use crate::record::{Facts, canonical};
 
 /// The most records of one commit.
 const BATCH: usize = 2_048;
-/// Records that are encoded before others get their turn.
-const TURN: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -74,7 +72,7 @@ impl Writer {
             self.wait().await;
             let closing = self.shared.line.lock().closing;
             if self.taken.is_empty() && self.planned.is_none() {
-                self.take().await;
+                self.take();
             }
             let all = closing && self.shared.line.lock().items.is_empty();
             let signing = match (all, self.is_due()) {
@@ -140,8 +138,8 @@ impl Writer {
         self.chains.due(self.checkpoint).is_some_and(|due| due <= self.clock.now())
     }
 
-    /// Takes what waits and makes facts of it, a few at a time.
-    async fn take(&mut self) {
+    /// Takes what waits.
+    fn take(&mut self) {
         let (items, lost) = {
             let mut line = self.shared.line.lock();
             let count = line.items.len().min(BATCH);
@@ -154,12 +152,9 @@ impl Writer {
             line.taken = items.first().map(|item| item.since);
             (items, std::mem::take(&mut line.lost))
         };
-        for (index, Item { entry, ack, .. }) in items.into_iter().enumerate() {
+        for Item { facts, ack, .. } in items {
             self.acks.extend(ack);
-            self.taken.push(entry.into_facts());
-            if index % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
+            self.taken.push(facts);
         }
         let lost = self.lost(lost);
         self.taken.extend(lost);
@@ -181,7 +176,7 @@ impl Writer {
             let plan = match self.planned.take() {
                 Some(plan) => plan,
                 None => {
-                    let tenants = self.taken.iter().map(|facts| facts.tenant.clone()).collect();
+                    let tenants = self.taken.iter().map(|facts| facts.tenant.as_str()).collect();
                     let others = self.chains.prepare(tenants, signing, self.ledger.as_mut()).await?;
                     self.chains.plan(std::mem::take(&mut self.taken), &others, self.clock.now())
                 }
@@ -222,7 +217,10 @@ impl Writer {
         counts.with_label_values(&["intent"]).inc_by(intents as u64);
         counts.with_label_values(&["event"]).inc_by((asked - intents - lost) as u64);
         self.shared.less(asked - lost);
-        self.shared.line.lock().taken = None;
+        {
+            let mut line = self.shared.line.lock();
+            (line.taken, line.failing) = (None, false);
+        }
         // Last, so that whoever reads the depth after the answer reads it without the record. A submitter may have gone.
         for ack in self.acks.drain(..) {
             let _ = ack.send(Ok(()));
@@ -243,6 +241,7 @@ impl Writer {
         let mut acks = std::mem::take(&mut self.acks);
         {
             let mut line = self.shared.line.lock();
+            line.failing = true;
             acks.append(&mut line.flushes);
             acks.extend(line.items.iter_mut().filter_map(|item| item.ack.take()));
         }

@@ -1,6 +1,7 @@
 //! Who changed what: one event a change, with what was before and what is after.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -53,6 +54,9 @@ impl Actor {
 #[derive(Clone)]
 pub struct Journal {
     opening: Arc<Opening>,
+    signer: Arc<Signer>,
+    /// See [`Audit::flush_interval`].
+    flush: Duration,
     redactors: Redactors,
     clock: Clock,
 }
@@ -77,24 +81,25 @@ pub(super) struct Change<'a> {
 impl Journal {
     /// In a running server's record.
     pub fn running(audit: Audit, redactors: Redactors, clock: Clock) -> Self {
-        Self { opening: Arc::new(Opening::Running(audit)), redactors, clock }
+        let (signer, flush) = (audit.signer().clone(), audit.flush_interval());
+        Self { opening: Arc::new(Opening::Running(audit)), signer, flush, redactors, clock }
     }
 
-    /// In a record that `open` opens for each change alone, where no server runs.
+    /// In a record that `open` opens for each change alone, signed by `signer`, where no server of ours runs; others
+    /// have theirs on record within `flush`.
     pub fn alone(
         open: impl Fn() -> (Audit, Recorder) + Send + Sync + 'static,
+        signer: Arc<Signer>,
+        flush: Duration,
         redactors: Redactors,
         clock: Clock,
     ) -> Self {
-        Self { opening: Arc::new(Opening::Each(Box::new(open))), redactors, clock }
+        Self { opening: Arc::new(Opening::Each(Box::new(open))), signer, flush, redactors, clock }
     }
 
     /// Who signs the record.
     pub fn signer(&self) -> Arc<Signer> {
-        match &*self.opening {
-            Opening::Running(audit) => audit.signer().clone(),
-            Opening::Each(open) => open().0.signer().clone(),
-        }
+        self.signer.clone()
     }
 
     /// What stands in the record of `tenant` for a `value` that is hashed there.
@@ -105,15 +110,15 @@ impl Journal {
     /// Returns when everything is on record that was accepted before: by this process, and, as far as `others` record in
     /// the same store, by those, which have it there within their flush interval.
     pub(super) async fn settle(&self, others: bool) -> Result<(), AdminError> {
-        let (own, flush) = match &*self.opening {
-            Opening::Running(audit) => (Some(audit), audit.flush_interval()),
-            Opening::Each(open) => (None, open().0.flush_interval()),
+        let alone = match &*self.opening {
+            Opening::Running(audit) => {
+                audit.flush().await.map_err(AdminError::Record)?;
+                false
+            }
+            Opening::Each(_) => true,
         };
-        if let Some(audit) = own {
-            audit.flush().await.map_err(AdminError::Record)?;
-        }
-        if others || own.is_none() {
-            tokio::time::sleep(flush * 2).await;
+        if others || alone {
+            tokio::time::sleep(self.flush * 2).await;
         }
         Ok(())
     }
