@@ -4,6 +4,7 @@
 //! Knows the words, the policy, the store's methods and the doors' traits; no HTTP status,
 //! no SQL, no adapter.
 
+mod about;
 mod batch;
 mod call;
 mod catalogue;
