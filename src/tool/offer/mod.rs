@@ -100,7 +100,7 @@ impl Offer<'_> {
                 }
             }
             Detail::Short => {
-                tell("summary", schema::line(purpose, 160).unwrap_or_default().into());
+                tell("summary", schema::line(purpose, 120).unwrap_or_default().into());
                 if entry.approval_required {
                     tell("approvalRequired", true.into());
                 }
@@ -129,8 +129,14 @@ impl Offer<'_> {
         if self.detail == Detail::Full {
             return Some(example.clone());
         }
-        let sent = example.get("request").unwrap_or(example);
-        (sent.to_string().len() <= EXAMPLE).then(|| sent.clone())
+        let mut sent = example.get("request").unwrap_or(example).clone();
+        // As call_api_endpoint takes them.
+        if let Some(sent) = sent.as_object_mut()
+            && let Some(path) = sent.remove("params")
+        {
+            sent.entry("path").or_insert(path);
+        }
+        (sent.to_string().len() <= EXAMPLE).then_some(sent)
     }
 
     fn guidance(&self, playbooks: &[String]) -> Value {
@@ -156,7 +162,7 @@ mod tests {
             {"id": "get-_api_v1_tickets_stats", "method": "get", "path": "/api/v1/tickets/stats"},
             {"id": "post-_api_v1_tickets", "method": "post", "path": "/api/v1/tickets", "approvalRequired": true,
                 "summary": "Create a ticket. With care.", "description": "Long words.", "playbooks": ["First look.", "Then write."],
-                "examples": [{"name": "one", "request": {"body": {"x": 1}}, "notes": "n".repeat(900)}],
+                "examples": [{"name": "one", "request": {"params": {"a": 2}, "body": {"x": 1}}, "notes": "n".repeat(900)}],
                 "requestBodySchema": {"type": "object", "properties": {"x": {"$ref": "#/components/schemas/X"}}}},
         ]}});
         Catalog::parse(bytes.to_string().as_bytes(), &CatalogRules::default()).unwrap()
@@ -202,7 +208,7 @@ mod tests {
         assert_eq!(post["requestBodySchema"], json!({"type": "object", "properties": {"x": {}}}));
         assert_eq!(
             (&post["examples"], &post["summary"]),
-            (&json!([{"body": {"x": 1}}]), &json!("Create a ticket"))
+            (&json!([{"path": {"a": 2}, "body": {"x": 1}}]), &json!("Create a ticket. With care"))
         );
         assert_eq!((&post["playbooks"], &post["approvalRequired"]), (&json!(["First look."]), &json!(true)));
         assert!(post.get("description").is_none());

@@ -105,11 +105,11 @@ mod tests {
         assert!(named.is_empty());
         assert_eq!(
             told[0],
-            json!({"name": "id", "in": "path", "required": true, "description": "What id is", "schema": {"type": "string", "format": "uuid"}})
+            json!({"name": "id", "in": "path", "required": true, "description": "What id is. And more of it", "schema": {"type": "string", "format": "uuid"}})
         );
         assert_eq!(
             told[1],
-            json!({"name": "q", "in": "query", "description": "What q is", "schema": {"type": "string"}})
+            json!({"name": "q", "in": "query", "description": "What q is. And more of it", "schema": {"type": "string"}})
         );
         let all = whole(&params);
         assert_eq!((all.len(), &all[0]["name"]), (2, &json!("id")));

@@ -52,7 +52,7 @@ struct Level {
 }
 
 const LEVELS: [Level; 4] = [
-    Level { depth: 4, required: 160, optional: 120 },
+    Level { depth: 4, required: 160, optional: 80 },
     Level { depth: 3, required: 120, optional: 60 },
     Level { depth: 2, required: 100, optional: 0 },
     Level { depth: 1, required: 80, optional: 0 },
@@ -168,12 +168,20 @@ fn described(mut schema: Value, room: usize) -> Value {
     schema
 }
 
-/// The first sentence of `text`, in at most `room` characters; none where that leaves nothing.
+/// The first sentences of `text` that fit into `room` characters, or what fits of the first; none where that is nothing.
 pub(super) fn line(text: &str, room: usize) -> Option<String> {
-    let text = text.trim();
-    let end = text.find(". ").or_else(|| text.find('\n')).unwrap_or(text.len());
-    let sentence = text.get(..end).unwrap_or(text).trim_end_matches('.');
-    (room > 0 && !sentence.is_empty()).then(|| excerpt(sentence, room))
+    let text = text.trim().trim_end_matches('.');
+    if room == 0 || text.is_empty() {
+        return None;
+    }
+    let ends = text.match_indices(['.', '\n']).map(|(at, _)| at).filter(|at| {
+        let after = text.get(at + 1..).unwrap_or_default();
+        after.starts_with(char::is_whitespace) || text.get(*at..).is_some_and(|rest| rest.starts_with('\n'))
+    });
+    let ends: Vec<usize> = ends.chain([text.len()]).collect();
+    let fits = |end: &&usize| text.get(..**end).is_some_and(|part| part.chars().count() <= room);
+    let end = ends.iter().rfind(fits).or(ends.first())?;
+    Some(excerpt(text.get(..*end)?.trim_end(), room)).filter(|line| !line.is_empty())
 }
 
 /// Leaves optional members of the root out, the largest first, until the rest fits.
@@ -289,8 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_the_first_sentence() {
-        assert_eq!(line("First. Second.", 50).as_deref(), Some("First"));
+    fn a_line_is_as_many_sentences_as_fit() {
+        assert_eq!(line("First. Second.", 50).as_deref(), Some("First. Second"));
+        assert_eq!(line("First 1.5. Second is longer.", 12).as_deref(), Some("First 1.5"));
+        assert_eq!(line("First\nSecond is longer.", 12).as_deref(), Some("First"));
         assert_eq!(line("abcdef", 3).as_deref(), Some("abc [cut]"));
         assert_eq!((line("x", 0), line("  ", 9)), (None, None));
     }
