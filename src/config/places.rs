@@ -71,9 +71,8 @@ pub(super) fn repairs(config: &Config, findings: &mut Findings) -> Overlay {
         Err(error) => Err(vec![format!("cannot be read: {error}")]),
     };
     rows.map(|rows| rows.over(below)).unwrap_or_else(|wrong| {
-        for message in wrong {
-            findings.follow("catalog.overlay_file", &[], format!("the file {}: {message}", file.display()));
-        }
+        let message = format!("the file {}: {}", file.display(), wrong.join("; "));
+        findings.follow("catalog.overlay_file", &["psa.kind"], message);
         Overlay::default()
     })
 }

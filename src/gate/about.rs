@@ -36,6 +36,7 @@ impl Desk {
             ("subject", told(Some(caller.subject()))),
             ("person", told(caller.person())),
             ("client", told(caller.client_id())),
+            ("roles", visitor.policies.roles.get(caller.agent_id()).map(|roles| json!(roles))),
             ("psaUser", told(caller.psa_user())),
             ("tokenEnds", visitor.until.map(|until| rfc3339(until.saturating_mul(1_000)).into())),
             ("maxEffect", Some(json!(visitor.policies.most(caller.agent_id())))),

@@ -7,19 +7,16 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Stop};
 use super::progress::{Stage, Step};
 use super::trail::Trail;
-use super::{Refusal, Visitor};
+use super::{Refusal, Visitor, offer};
 use crate::audit::Phase;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::CallOptions;
 use crate::policy::{self, Decision, Permit};
 use crate::psa::{KeyError, PsaError, SendOutcome};
-use crate::tool::about::About;
-use crate::tool::catalog::{Catalog, Entry};
 use crate::tool::effect::Effect;
 use crate::tool::rest::RestResponse;
 use crate::tool::rewrite::{self, ToolResult};
-use crate::tool::search::{self, Found};
-use crate::tool::table::{Detail, Offer, Plan};
+use crate::tool::table::Plan;
 
 /// On whose behalf, since when, until who leaves.
 pub(super) struct Errand<'a> {
@@ -94,7 +91,7 @@ impl Desk {
             }
             Ok(Plan::SearchRegistry { query, limit, detail }) => {
                 reading()?;
-                return Ok((offer(&loaded.catalog, errand.visitor, &query, limit, detail), "ok"));
+                return Ok((offer::found(&loaded.catalog, errand.visitor, &query, limit, detail), "ok"));
             }
             Ok(Plan::Call { entry, args }) => (entry, args),
         };
@@ -209,30 +206,6 @@ impl Desk {
             done = work => done,
         }
     }
-}
-
-/// What the visitor is offered: nothing that its agent may never call.
-fn offer(catalog: &Catalog, visitor: &Visitor, query: &str, limit: usize, detail: Detail) -> ToolResult {
-    let caller = &visitor.caller;
-    let most = visitor.policies.most(caller.agent_id());
-    let mut found = search::search_among(catalog, query, limit, &|entry| entry.effect <= most);
-    if let Some(entry) = About::asked(query).and_then(|about| catalog.get(about.id())) {
-        let score = found.first().map_or(1.0, |best| best.score + 1.0);
-        found.retain(|found| found.entry.id != entry.id);
-        found.insert(0, Found { entry, score });
-        found.truncate(limit);
-    }
-    let beyond = || search::search(catalog, query, 1).first().map(|found| found.entry.effect);
-    let withheld = if found.is_empty() { beyond() } else { None };
-    let hindrance = |entry: &Entry| {
-        let lacking = policy::scoped(caller, entry.effect).err()?;
-        Some(format!(
-            "the token lacks scopes; a call of effect {} needs {}",
-            lacking.effect,
-            lacking.scopes.join(" ")
-        ))
-    };
-    Offer { query, found: &found, detail, hindrance: &hindrance, withheld }.result()
 }
 
 /// A failure in the agent's words, with the remedy, and the outcome for the record.

@@ -15,6 +15,7 @@ mod extra;
 mod limits;
 mod line;
 mod message;
+mod offer;
 mod progress;
 mod refusal;
 mod seal;

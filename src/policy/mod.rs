@@ -47,6 +47,8 @@ pub struct Policies {
     pub agents: HashMap<String, Effect>,
     /// The longest that a call of an agent may take, by agent id, where it has a bound of its own.
     pub timeouts: HashMap<String, Duration>,
+    /// The PSA roles that an agent's user was given, by agent id, where Sidegate gave them. Judged by the PSA alone.
+    pub roles: HashMap<String, Vec<String>>,
 }
 
 impl Policies {

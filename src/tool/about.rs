@@ -25,12 +25,18 @@ const ASKED: &[(&str, About)] = &[
     ("who are you", About::Whoami),
     ("which agent", About::Whoami),
     ("my identity", About::Whoami),
+    ("my roles", About::Whoami),
+    ("roles do i have", About::Whoami),
+    ("whose agent", About::Whoami),
     ("what may i", About::Permissions),
     ("what can i do", About::Permissions),
     ("what am i allowed", About::Permissions),
     ("am i allowed", About::Permissions),
     ("may i write", About::Permissions),
     ("my permissions", About::Permissions),
+    ("permissions do i have", About::Permissions),
+    ("calls left", About::Permissions),
+    ("calls do i have", About::Permissions),
     ("my limits", About::Permissions),
     ("my scopes", About::Permissions),
     ("my rate limit", About::Permissions),
@@ -38,10 +44,16 @@ const ASKED: &[(&str, About)] = &[
     ("is the psa down", About::Health),
     ("is the psa healthy", About::Health),
     ("is the psa reachable", About::Health),
+    ("is the psa running", About::Health),
+    ("is the psa available", About::Health),
+    ("is the psa online", About::Health),
+    ("psa status", About::Health),
+    ("gate status", About::Health),
+    ("health of the psa", About::Health),
+    ("health of the gate", About::Health),
     ("is the gate up", About::Health),
     ("is the gate healthy", About::Health),
     ("is sidegate", About::Health),
-    ("sidegate health", About::Health),
     ("gate health", About::Health),
     ("psa health", About::Health),
 ];
@@ -54,6 +66,12 @@ impl About {
     pub fn asked(query: &str) -> Option<Self> {
         let query = format!(" {} ", words(query));
         ASKED.iter().find(|(phrase, _)| query.contains(&format!(" {phrase} "))).map(|(_, about)| *about)
+    }
+
+    /// Whether `query` speaks of Sidegate by name. Any other that asks nothing of [`About::asked`] is about the PSA, which
+    /// has permissions and agents of its own.
+    pub fn named(query: &str) -> bool {
+        words(query).split(' ').any(|word| word == "sidegate")
     }
 
     /// The id of its entry.

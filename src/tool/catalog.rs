@@ -205,13 +205,8 @@ impl<'a> Sorting<'a> {
 
     fn take(&mut self, raw: &Value) {
         let repair = self.repairs.of(raw);
-        let repaired = repair.as_ref().map(|repair| {
-            let mut raw = raw.clone();
-            repair.apply(&mut raw);
-            raw
-        });
-        let raw = repaired.as_ref().unwrap_or(raw);
-        let mut entry = match read(raw) {
+        let repaired = repair.as_ref().map(|repair| repair.applied(raw));
+        let mut entry = match read(repaired.as_ref().unwrap_or(raw)) {
             Ok(entry) => entry,
             Err(reason) => {
                 let id = excerpt(raw.get("id").and_then(Value::as_str).unwrap_or_default(), 100);
@@ -220,6 +215,8 @@ impl<'a> Sorting<'a> {
         };
         if let Some(repair) = repair {
             repair.defaults(&mut entry.params);
+            // It is handed on under the registry's own hash.
+            entry.source = raw.to_string().into_boxed_str();
         }
         self.paths.insert(entry.path.clone());
         let id = normal(&entry.id);

@@ -80,7 +80,7 @@ pub struct Entry {
     pub timeout: Option<Duration>,
     /// What it asks of Sidegate itself, where it is none of the PSA's.
     pub about: Option<About>,
-    /// The registry's own JSON of it, repaired.
+    /// The registry's own JSON of it, not repaired.
     pub source: Box<str>,
 }
 

@@ -167,11 +167,13 @@ impl<'a> Repairs<'a> {
 }
 
 impl Repair<'_> {
-    /// Changes the raw entry.
-    pub(super) fn apply(&self, raw: &mut Value) {
+    /// The raw entry as it should be.
+    pub(super) fn applied(&self, raw: &Value) -> Value {
+        let mut raw = raw.clone();
         if let Some(raw) = raw.as_object_mut() {
             self.rows.iter().for_each(|row| row.apply(raw));
         }
+        raw
     }
 
     /// Gives the parameters the values that are sent where an agent says none.
@@ -362,7 +364,7 @@ mod tests {
         let sent: Vec<_> = entry.params.iter().map(|param| param.sent.clone()).collect();
         assert_eq!(sent, [None, None, None, Some(json!("short"))]);
         assert_eq!(entry.params[3].schema["default"], "short");
-        assert!(entry.source.contains("\"search\"") && !entry.source.contains("\"term\""));
+        assert!(entry.source.contains("\"term\"") && !entry.source.contains("\"search\""));
     }
 
     #[test]
