@@ -40,3 +40,57 @@ pub(super) fn found(
     };
     Offer { query, found: &found, detail, hindrance: &hindrance, withheld }.result()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tool::catalog::CatalogRules;
+    use crate::tool::effect::Effect;
+
+    fn asked(most: Effect, query: &str) -> Value {
+        let entry = |id: &str, method: &str, name: &str| json!({"id": id, "method": method, "path": format!("/api/v1/{id}"), "summary": name});
+        let entries = json!([
+            entry("drop", "delete", "Delete widget permissions"),
+            entry("drop_all", "delete", "Delete all widget permissions"),
+            entry("alter", "put", "Update widget permissions"),
+            entry("show", "get", "Show gadgets and widgets"),
+        ]);
+        let catalog =
+            Catalog::with(entries.to_string().as_bytes(), &CatalogRules::default(), &About::ALL).unwrap();
+        let mut visitor = Visitor::local("t");
+        Arc::make_mut(&mut visitor.policies).default_max = most;
+        serde_json::from_str(&found(&catalog, &visitor, query, 1, Detail::Short).text).unwrap()
+    }
+
+    #[test]
+    fn what_an_agent_may_never_call_makes_room_for_what_it_may() {
+        for (most, id) in [(Effect::Destroy, "drop"), (Effect::Write, "alter"), (Effect::Read, "show")] {
+            assert_eq!(asked(most, "delete widget permissions")["results"][0]["entryId"], id, "{most}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_left_the_agent_is_told_what_would_have_fitted() {
+        let told = asked(Effect::Read, "update permissions");
+        assert_eq!(told["count"], 0);
+        assert!(told["hint"].as_str().unwrap().contains("effect `write`"), "{told}");
+        assert!(asked(Effect::Read, "xylophones")["hint"].as_str().unwrap().contains("No endpoint"));
+    }
+
+    #[test]
+    fn an_agents_own_entries_are_in_nobodys_way() {
+        assert_eq!(asked(Effect::Write, "permissions")["results"][0]["entryId"], "alter");
+        assert_eq!(
+            asked(Effect::Write, "what are my permissions")["results"][0]["entryId"],
+            "sidegate_permissions"
+        );
+        assert_eq!(
+            asked(Effect::Read, "sidegate permissions")["results"][0]["entryId"],
+            "sidegate_permissions"
+        );
+    }
+}

@@ -28,9 +28,11 @@ fn ids(found: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn an_agent_is_shown_nothing_that_it_may_never_call_and_as_much_of_the_rest() {
     let world = World::start().await;
+    // It has no max_effect of its own.
+    world.admit_stranger("visitor", world.psa.technician()).await;
     let query = json!({"query": "delete or update a ticket", "limit": 5});
     let all = search(&world, "technician", query.clone()).await;
-    let some = search(&world, "reader", query).await;
+    let some = search(&world, "stranger", query).await;
     let effects = |found: &Value| -> Vec<String> {
         let results = found["results"].as_array().unwrap().iter();
         results.map(|result| result["effect"].as_str().unwrap().to_owned()).collect()
@@ -76,7 +78,8 @@ async fn in_short_a_result_is_a_fraction_of_what_it_is_in_full() {
 #[tokio::test]
 async fn an_agent_learns_who_it_is_what_it_may_do_and_whether_all_is_well_without_the_psa() {
     let world = World::start().await;
-    world.call("reader", "search_business_data", json!({"query": "printer"})).await;
+    world.admit_stranger("visitor", world.psa.technician()).await;
+    world.call("stranger", "search_business_data", json!({"query": "printer"})).await;
     let before = world.reached().await.len();
     let mut told = Vec::new();
     for (query, id) in [
@@ -85,16 +88,16 @@ async fn an_agent_learns_who_it_is_what_it_may_do_and_whether_all_is_well_withou
         ("is the PSA up?", "sidegate_health"),
     ] {
         assert_eq!(
-            ids(&search(&world, "reader", json!({"query": query, "limit": 3})).await)[0],
+            ids(&search(&world, "stranger", json!({"query": query, "limit": 3})).await)[0],
             id,
             "{query}"
         );
-        let answer = call(&world, "reader", json!({"entryId": id})).await;
+        let answer = call(&world, "stranger", json!({"entryId": id})).await;
         assert!(!answer.is_error(), "{}", answer.text());
         told.push(found(&answer)["data"].clone());
     }
     let [who, may, health]: [Value; 3] = told.try_into().unwrap();
-    assert_eq!((&who["agent"], &who["maxEffect"]), (&json!("reader"), &json!("read")));
+    assert_eq!((&who["agent"], &who["maxEffect"]), (&json!("visitor"), &json!("read")));
     assert_eq!(who["issuer"], json!(world.issuer.issuer));
     assert_eq!(
         (&may["effects"]["read"]["allowed"], &may["effects"]["write"]["allowed"]),
@@ -110,7 +113,7 @@ async fn an_agent_learns_who_it_is_what_it_may_do_and_whether_all_is_well_withou
         records.iter().any(|record| record["entry_id"] == "sidegate_whoami" && record["decision"] == "allow")
     };
     world.records_when(of).await;
-    let wrong = call(&world, "reader", json!({"entryId": "sidegate_whoami", "query": {"x": 1}})).await;
+    let wrong = call(&world, "stranger", json!({"entryId": "sidegate_whoami", "query": {"x": 1}})).await;
     assert!(wrong.is_error() && wrong.text().contains("query.x"), "{}", wrong.text());
 }
 
