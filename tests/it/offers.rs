@@ -77,7 +77,8 @@ async fn in_short_a_result_is_a_fraction_of_what_it_is_in_full() {
 
 #[tokio::test]
 async fn an_agent_learns_who_it_is_what_it_may_do_and_whether_all_is_well_without_the_psa() {
-    let world = World::start().await;
+    let limits = "failed_auth_per_minute = 0\ncalls_per_minute = 60\ncalls_in_flight = 9";
+    let world = World::of(Plan { limits, ..Plan::default() }).await;
     world.admit_stranger("visitor", world.psa.technician()).await;
     world.call("stranger", "search_business_data", json!({"query": "printer"})).await;
     let before = world.reached().await.len();
@@ -104,9 +105,9 @@ async fn an_agent_learns_who_it_is_what_it_may_do_and_whether_all_is_well_withou
         (&json!(true), &json!(false))
     );
     assert!(may["effects"]["write"]["reason"].as_str().unwrap().contains("max_effect"));
-    assert!(
-        may["limits"]["callsPerMinute"]["left"].as_u64() < may["limits"]["callsPerMinute"]["limit"].as_u64()
-    );
+    assert_eq!(may["limits"]["callsInFlight"], json!({"limit": 9, "now": 1}));
+    let calls = &may["limits"]["callsPerMinute"];
+    assert!(calls["limit"] == 60 && calls["left"].as_u64() < Some(60), "{calls}");
     assert_eq!((&health["psa"]["reachable"], &health["gate"]["healthy"]), (&json!(true), &json!(true)));
     assert_eq!(world.reached().await.len(), before, "nobody else was asked");
     let of = |records: &[Value]| {
