@@ -231,10 +231,10 @@ impl Catalogue {
                 left_out = catalog.skipped().len(),
                 "a new catalogue is in use"
             );
-            if !catalog.unrepaired().is_empty() {
-                let rows = catalog.unrepaired().join(", ");
-                tracing::info!(rows, "the registry has no entry for these rows of the overlay");
-            }
+        }
+        let idle = catalog.unrepaired();
+        if !idle.is_empty() && self.current.load().catalog.unrepaired() != idle {
+            tracing::info!(rows = idle.join(", "), "the registry has no entry for these rows of the overlay");
         }
         self.current.store(Arc::new(Loaded { catalog, fetched_at: Some(fetched_at) }));
         Ok(hash)

@@ -34,7 +34,7 @@ fn search_registry() -> ToolRow {
                     "description": "What you want to do, in a few words."},
                 "limit": {"type": "integer", "minimum": 1, "maximum": 25, "default": 5,
                     "description": "How many endpoints to return at most."},
-                "detail": {"type": "string", "enum": ["short", "full"], "default": "short",
+                "detail": {"type": "string", "enum": ["short", "full"],
                     "description": "short: what a call needs. full: all descriptions, parameters and body members; use it with a small limit."},
             },
         }),
