@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::keys::join;
 
-/// The keys of table `section` whose values differ. A difference that no shown value has is a secret's.
+/// The keys of table `section` whose values differ. A difference that no shown value has is a secret's, or that of a
+/// file's content.
 pub(super) fn of_table<T: Serialize + PartialEq>(section: &str, old: &T, new: &T) -> Vec<String> {
     if old == new {
         return Vec::new();
@@ -16,7 +17,11 @@ pub(super) fn of_table<T: Serialize + PartialEq>(section: &str, old: &T, new: &T
     let (old, new) = (shown(old), shown(new));
     let keys = new.as_object().into_iter().flatten().filter(|(key, value)| old.get(key) != Some(value));
     let keys: Vec<_> = keys.map(|(key, _)| join(section, key)).collect();
-    if keys.is_empty() { vec![format!("{section} (a secret)")] } else { keys }
+    match (section, keys.is_empty()) {
+        (_, false) => keys,
+        ("catalog", true) => vec!["catalog.overlay_file".to_owned()],
+        (_, true) => vec![format!("{section} (a secret)")],
+    }
 }
 
 /// The files that `shown`, a configuration as JSON, names under keys that end in `_file`.
@@ -59,6 +64,10 @@ mod tests {
         let mut secret = Config::default();
         secret.psa.catalog_key = Secret::new("other");
         assert_eq!(old.changes(&secret), ["psa (a secret)"]);
+        let mut repaired = Config::default();
+        let rows = crate::tool::overlay::Overlay::read("[[entries]]\nentry = \"x\"").unwrap();
+        repaired.catalog.repairs = rows.into();
+        assert_eq!(old.changes(&repaired), ["catalog.overlay_file"]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod walk;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::value::Dict;
 use serde::Serialize;
@@ -161,11 +162,12 @@ fn under(section: String, problems: Vec<(String, String)>) -> impl Iterator<Item
 pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, Problems> {
     let mut findings = Findings::new(file);
     let layers = Layers::read(file, env, &mut findings);
-    let config = Config::read(&mut Walk::new(&layers, Config::known(), &mut findings), layers.merged());
+    let mut config = Config::read(&mut Walk::new(&layers, Config::known(), &mut findings), layers.merged());
     for (key, message) in config.problems() {
         findings.own(&key, message);
     }
     cross::check(&config, &mut findings);
+    config.catalog.repairs = Arc::new(places::repairs(&config, &mut findings));
     findings.into_problems().map_or(Ok(config), Err)
 }
 

@@ -8,9 +8,14 @@ use super::Config;
 use super::findings::Findings;
 use crate::edge::tls;
 use crate::outbound::Transport;
+use crate::psa;
+use crate::tool::overlay::Overlay;
 
 /// More than any key of the PSA has, in bytes.
 const KEY_LIMIT: u64 = 64 << 10;
+
+/// More than any registry has to be repaired, in bytes.
+const OVERLAY_LIMIT: u64 = 4 << 20;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     if let Some(file) = config.store.file()
@@ -48,6 +53,28 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
             }
         }
     }
+}
+
+/// The repairs of the PSA's registry: those of its kind, and the operator's file over them.
+pub(super) fn repairs(config: &Config, findings: &mut Findings) -> Overlay {
+    let below = psa::repairs(&config.psa.kind).unwrap_or_else(|message| {
+        findings.follow("psa.kind", &[], message);
+        Overlay::default()
+    });
+    let Some(file) = &config.catalog.overlay_file else { return below };
+    let read = std::fs::File::open(file).and_then(|file| {
+        let mut text = String::new();
+        file.take(OVERLAY_LIMIT).read_to_string(&mut text).map(|_| text)
+    });
+    let rows = match read {
+        Ok(text) => Overlay::read(&text),
+        Err(error) => Err(vec![format!("cannot be read: {error}")]),
+    };
+    rows.map(|rows| rows.over(below)).unwrap_or_else(|wrong| {
+        let message = format!("the file {}: {}", file.display(), wrong.join("; "));
+        findings.follow("catalog.overlay_file", &["psa.kind"], message);
+        Overlay::default()
+    })
 }
 
 /// What is wrong with a folder in which a file is to be made.

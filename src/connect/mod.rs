@@ -30,6 +30,9 @@ use crate::trace::Tracer;
 /// What the record calls whose data it is.
 const TENANT: &str = "local";
 
+/// The kind of PSA that it speaks to.
+const ALGA: &str = "alga";
+
 /// How often the registry is fetched anew.
 const REFRESH: Duration = Duration::from_secs(3600);
 
@@ -70,7 +73,7 @@ impl Connector {
         // Its key does not end: nothing is minted, renewed or revoked.
         let credentials = Credentials::new(door.keys, REFRESH, clock.clone(), metrics.clone(), None);
         let catalogue = Catalogue::open(CatalogueParts {
-            rules: CatalogRules::default(),
+            rules: CatalogRules { repairs: Arc::new(crate::psa::repairs(ALGA)?), ..CatalogRules::default() },
             psa: door.psa.clone(),
             key: door.catalog_credential,
             credentials: credentials.clone(),
@@ -143,7 +146,7 @@ fn record(path: Option<&Path>, metrics: &Arc<Metrics>, clock: &Clock) -> Result<
 }
 
 fn inventory(catalog: &Catalog) -> Vec<String> {
-    let mut lines = vec![format!("{} endpoints are offered", catalog.entries().len())];
+    let mut lines = vec![format!("{} endpoints are offered", catalog.registered().len())];
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for Skipped { id, reason } in catalog.excluded().iter().chain(catalog.skipped()) {
         reasons.entry(reason).or_default().push(if id.is_empty() { "(no id)" } else { id });
@@ -151,6 +154,12 @@ fn inventory(catalog: &Catalog) -> Vec<String> {
     lines.extend(
         reasons.iter().map(|(reason, ids)| format!("not offered, because {reason}: {}", ids.join(", "))),
     );
+    if !catalog.unrepaired().is_empty() {
+        lines.push(format!(
+            "not repaired, because the registry has no such entry: {}",
+            catalog.unrepaired().join(", ")
+        ));
+    }
     lines
 }
 

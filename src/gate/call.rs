@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::{Desk, Stop};
 use super::progress::{Stage, Step};
 use super::trail::Trail;
-use super::{Refusal, Visitor};
+use super::{Refusal, Visitor, offer};
 use crate::audit::Phase;
 use crate::mcp::fault::Fault;
 use crate::mcp::message::CallOptions;
@@ -16,7 +16,6 @@ use crate::psa::{KeyError, PsaError, SendOutcome};
 use crate::tool::effect::Effect;
 use crate::tool::rest::RestResponse;
 use crate::tool::rewrite::{self, ToolResult};
-use crate::tool::search;
 use crate::tool::table::Plan;
 
 /// On whose behalf, since when, until who leaves.
@@ -90,10 +89,9 @@ impl Desk {
                 reading()?;
                 return Ok((result, "tool_error"));
             }
-            Ok(Plan::SearchRegistry { query, limit }) => {
+            Ok(Plan::SearchRegistry { query, limit, detail }) => {
                 reading()?;
-                let found = search::search(&loaded.catalog, &query, limit);
-                return Ok((self.parts.tools.search_result(&query, &found), "ok"));
+                return Ok((offer::found(&loaded.catalog, errand.visitor, &query, limit, detail), "ok"));
             }
             Ok(Plan::Call { entry, args }) => (entry, args),
         };
@@ -117,6 +115,11 @@ impl Desk {
             }
             Decision::Lacks(lacking) => return Err(Stop::Lacking(lacking)),
         };
+        // Sidegate's own word needs neither key nor PSA.
+        if let Some(about) = permit.bound().entry().about {
+            trail.open(&permit).await.map_err(|_| Stop::Refusal(Refusal::Unrecorded))?;
+            return Ok((self.about(about, errand.visitor, &loaded), "ok"));
+        }
         // The least of all that have a say in it.
         let patience = [options.timeout_ms.map(Duration::from_millis), permit.bound().entry().timeout]
             .into_iter()

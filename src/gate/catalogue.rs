@@ -12,6 +12,7 @@ use super::credential::Credentials;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
 use crate::psa::{CatalogCredential, Credential, Psa, PsaError};
+use crate::tool::about::About;
 use crate::tool::catalog::{Catalog, CatalogRules};
 
 /// The catalogue in use and when the PSA was last seen to have it.
@@ -46,6 +47,8 @@ pub struct Catalogue {
     rules: ArcSwap<CatalogRules>,
     /// One body at a time, so that none judged by old rules comes to stand over one judged by new ones.
     taking: parking_lot::Mutex<()>,
+    /// When the PSA was last asked for it, and whether it gave it.
+    asked: parking_lot::Mutex<Option<(Millis, bool)>>,
     psa: Arc<dyn Psa>,
     key: CatalogCredential,
     credentials: Arc<Credentials>,
@@ -81,6 +84,7 @@ impl Catalogue {
             current: ArcSwap::new(empty),
             rules: ArcSwap::from_pointee(rules),
             taking: parking_lot::Mutex::default(),
+            asked: parking_lot::Mutex::default(),
             psa,
             key,
             credentials,
@@ -120,6 +124,11 @@ impl Catalogue {
         self.current.load_full()
     }
 
+    /// When the PSA was last asked for it, and whether it gave it; none: not yet by this process.
+    pub fn asked(&self) -> Option<(Millis, bool)> {
+        *self.asked.lock()
+    }
+
     /// True once there is one, from wherever.
     pub fn is_loaded(&self) -> bool {
         self.current.load().fetched_at.is_some()
@@ -138,6 +147,7 @@ impl Catalogue {
     /// In words, for the log; what was in use stays in use.
     pub async fn refresh(&self) -> Result<(), String> {
         let fetched = self.fetch().await;
+        *self.asked.lock() = Some((self.clock.now(), fetched.is_ok()));
         let outcome = if fetched.is_ok() { "ok" } else { "error" };
         self.metrics.catalog_refreshes.with_label_values(&[outcome]).inc();
         fetched
@@ -202,8 +212,9 @@ impl Catalogue {
     /// Puts `body` into use and returns its hash.
     fn take(&self, body: &[u8], fetched_at: Millis) -> Result<String, String> {
         let _alone = self.taking.lock();
-        let catalog = Catalog::parse(body, &self.rules.load()).map_err(|error| error.to_string())?;
-        if catalog.entries().is_empty() {
+        let catalog =
+            Catalog::with(body, &self.rules.load(), &About::ALL).map_err(|error| error.to_string())?;
+        if catalog.registered().is_empty() {
             return Err(format!(
                 "the registry offers no entry that may be used ({} outside the rules, {} unusable)",
                 catalog.excluded().len(),
@@ -212,14 +223,18 @@ impl Catalogue {
         }
         let hash = catalog.hash().to_owned();
         self.metrics.catalog_is(&hash);
-        self.metrics.catalog_entries.set(i64::try_from(catalog.entries().len()).unwrap_or(i64::MAX));
+        self.metrics.catalog_entries.set(i64::try_from(catalog.registered().len()).unwrap_or(i64::MAX));
         if self.current.load().catalog.hash() != hash {
             tracing::info!(
                 hash = %hash.get(..12).unwrap_or(&hash),
-                entries = catalog.entries().len(),
+                entries = catalog.registered().len(),
                 left_out = catalog.skipped().len(),
                 "a new catalogue is in use"
             );
+        }
+        let idle = catalog.unrepaired();
+        if !idle.is_empty() && self.current.load().catalog.unrepaired() != idle {
+            tracing::info!(rows = idle.join(", "), "the registry has no entry for these rows of the overlay");
         }
         self.current.store(Arc::new(Loaded { catalog, fetched_at: Some(fetched_at) }));
         Ok(hash)

@@ -107,6 +107,15 @@ pub(super) struct Usage {
     pub in_flight: u32,
 }
 
+/// What an agent may do; none where that is not limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Allowance {
+    /// Calls a minute, and how many of them are left at this moment.
+    pub per_minute: Option<(u32, u32)>,
+    /// Calls at the same time, and how many there are at this moment.
+    pub in_flight: Option<(u32, u32)>,
+}
+
 /// The same of another process.
 #[derive(Clone, Debug)]
 pub(super) struct Elsewhere {
@@ -205,6 +214,18 @@ impl Limits {
             meter.calls += 1;
         }
         Ok(Call(meter))
+    }
+
+    /// How much an agent may do, and what of it is left.
+    pub fn allowance(&self, agent: &str) -> Allowance {
+        let (rules, meter) = (self.rules(), self.meter(agent));
+        let meter = meter.lock();
+        let left = |rate: Rate| (rate.per_minute_count(), rate.left(meter.spent, self.began.elapsed()));
+        Allowance {
+            per_minute: rules.calls.map(left),
+            in_flight: (rules.in_flight != u32::MAX)
+                .then(|| (rules.in_flight, meter.in_flight.saturating_add(meter.elsewhere))),
+        }
     }
 
     /// What has changed of each agent since the last report.

@@ -4,6 +4,7 @@
 //! Knows the words, the policy, the store's methods and the doors' traits; no HTTP status,
 //! no SQL, no adapter.
 
+mod about;
 mod batch;
 mod call;
 mod catalogue;
@@ -14,6 +15,7 @@ mod extra;
 mod limits;
 mod line;
 mod message;
+mod offer;
 mod progress;
 mod refusal;
 mod seal;

@@ -26,7 +26,7 @@ impl Desk {
         let unchanged =
             listed.map(|tag| tag.strip_prefix("W/").unwrap_or(tag)).any(|tag| tag == "*" || tag == etag);
         let body = (!unchanged).then(|| {
-            let entries = loaded.catalog.entries().iter().filter(|entry| effects[place(entry.effect)]);
+            let entries = loaded.catalog.registered().iter().filter(|entry| effects[place(entry.effect)]);
             envelope(&loaded.catalog, entries).into_bytes()
         });
         Outgoing::Document { etag, body }
@@ -42,8 +42,7 @@ fn place(effect: Effect) -> usize {
 }
 
 fn may(policies: &Policies, visitor: &Visitor, effect: Effect) -> bool {
-    let most = policies.agents.get(visitor.agent_id()).copied().unwrap_or(policies.default_max);
-    effect <= most && policy::scoped(&visitor.caller, effect).is_ok()
+    effect <= policies.most(visitor.agent_id()) && policy::scoped(&visitor.caller, effect).is_ok()
 }
 
 /// The same for the same entries: of this catalogue, those of these effects.

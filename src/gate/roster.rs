@@ -222,6 +222,8 @@ impl Read {
                 Some((row.id.clone(), Duration::from_millis(bound)))
             })
             .collect();
+        let roles = rows().filter(|row| !row.roles.is_empty()).map(|row| (row.id.clone(), row.roles.clone()));
+        let roles = roles.collect();
         let mut issuers: Vec<_> = self.issuers.iter().filter(|row| row.active).map(trusted).collect();
         let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
         // A row that shares a name with it is an administrator's word and counts first; one that is off keeps it off.
@@ -232,7 +234,7 @@ impl Read {
         issuers.extend(hosted.into_iter().filter(|hosted| !spoken_for(hosted)));
         Snapshot {
             trust: Trust::new(tenant, issuers, rows().map(binding).collect()),
-            policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts }),
+            policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts, roles }),
             active: rows().filter(|row| row.is_on()).map(|row| (row.id.clone(), key_terms(row))).collect(),
             known_issuers: self.issuers.iter().map(|row| row.issuer.clone()).collect(),
         }

@@ -30,8 +30,12 @@ impl Visitor {
     /// Who started this process, under a key of their own: nothing that the key may do is denied to them, and each call
     /// is confirmed, if at all, by their own client.
     pub fn local(tenant: &str) -> Self {
-        let policies =
-            Policies { default_max: Effect::Destroy, agents: HashMap::new(), timeouts: HashMap::new() };
+        let policies = Policies {
+            default_max: Effect::Destroy,
+            agents: HashMap::new(),
+            timeouts: HashMap::new(),
+            roles: HashMap::new(),
+        };
         Self {
             caller: Caller::local(tenant),
             policies: Arc::new(policies),

@@ -47,6 +47,15 @@ pub struct Policies {
     pub agents: HashMap<String, Effect>,
     /// The longest that a call of an agent may take, by agent id, where it has a bound of its own.
     pub timeouts: HashMap<String, Duration>,
+    /// The PSA roles that an agent's user was given, by agent id, where Sidegate gave them. Judged by the PSA alone.
+    pub roles: HashMap<String, Vec<String>>,
+}
+
+impl Policies {
+    /// The largest effect that the calls of an agent may have.
+    pub fn most(&self, agent_id: &str) -> Effect {
+        self.agents.get(agent_id).copied().unwrap_or(self.default_max)
+    }
 }
 
 /// A judgement. Questions (approvals) will be a third answer.
@@ -80,7 +89,7 @@ pub const RULE_REQUIRED_SCOPES: &str = "required_scopes";
 /// Judges one bound call of `caller`: its maximum first, for nobody should ask for scopes that do
 /// not help. `_now` (Unix milliseconds) is for rules about time.
 pub fn decide(policies: &Policies, caller: &Caller, bound: Bound, _now: i64) -> Decision {
-    let allowed = policies.agents.get(caller.agent_id()).copied().unwrap_or(policies.default_max);
+    let allowed = policies.most(caller.agent_id());
     let effect = bound.effect();
     if effect <= allowed {
         return match scoped(caller, effect) {

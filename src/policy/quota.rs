@@ -32,6 +32,17 @@ impl Rate {
 }
 
 impl Rate {
+    /// How many a minute allows.
+    pub fn per_minute_count(self) -> u32 {
+        u32::try_from(MINUTE.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// How many can be spent at once now.
+    pub fn left(self, spent: Duration, now: Duration) -> u32 {
+        let room = now.saturating_add(MINUTE).saturating_sub(spent.max(now));
+        u32::try_from(room.as_nanos() / self.every.as_nanos().max(1)).unwrap_or(u32::MAX)
+    }
+
     /// Spends `count` that were let in elsewhere, whether the bucket holds so many or not; never more than makes
     /// callers wait two minutes.
     pub fn charge(self, spent: Duration, now: Duration, count: u64) -> Duration {
@@ -74,6 +85,20 @@ mod tests {
             assert_eq!(given, count);
             assert!(wait <= MINUTE / count + Duration::from_micros(1), "{count}: {wait:?}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_what_can_still_be_spent() {
+        let rate = Rate::per_minute(7).unwrap();
+        let (mut spent, mut left) = (Duration::ZERO, Vec::new());
+        loop {
+            left.push(rate.left(spent, BEGIN));
+            match rate.spend(spent, BEGIN) {
+                Ok(after) => spent = after,
+                Err(_) => break,
+            }
+        }
+        assert_eq!(left, [7, 6, 5, 4, 3, 2, 1, 0]);
     }
 
     #[test]

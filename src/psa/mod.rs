@@ -28,6 +28,7 @@ pub use crate::outbound::Arrival;
 
 use crate::clock::{Clock, Millis};
 use crate::policy::Permit;
+use crate::tool::overlay::Overlay;
 use crate::tool::rest::RestResponse;
 
 /// Why the PSA gave no answer. Texts name no key and no argument.
@@ -187,14 +188,29 @@ type Opening<'a> = Pin<Box<dyn Future<Output = Result<PsaDoor, PsaError>> + Send
 struct Kind {
     /// What `psa.kind` says.
     name: &'static str,
+    /// Where its registry contradicts its handlers, and what holds instead.
+    overlay: &'static str,
     /// What is wrong with the section for this kind, by key.
     problems: fn(&PsaConfig) -> Vec<(String, String)>,
     /// Opens the door without needing the PSA or its database to be up.
     open: for<'a> fn(&'a PsaConfig, &'a Clock) -> Opening<'a>,
 }
 
-static KINDS: &[Kind] =
-    &[Kind { name: "alga", problems: alga::problems, open: |config, _clock| Box::pin(alga::open(config)) }];
+static KINDS: &[Kind] = &[Kind {
+    name: "alga",
+    overlay: include_str!("../../config/overlay.alga.toml"),
+    problems: alga::problems,
+    open: |config, _clock| Box::pin(alga::open(config)),
+}];
+
+/// The built-in repairs of the registry of a kind; none for one that is unknown.
+///
+/// # Errors
+/// What is wrong with them: nothing, or this build is broken.
+pub fn repairs(name: &str) -> Result<Overlay, String> {
+    let read = |kind: &Kind| Overlay::read(kind.overlay).map_err(|wrong| wrong.join("; "));
+    kind(name).map_or(Ok(Overlay::default()), read)
+}
 
 /// Opens the configured kind. Needs neither the PSA nor its database to be up.
 ///

@@ -12,9 +12,11 @@ use sha2::{Digest, Sha256};
 pub use super::entry::{Entry, Param, Place};
 pub use super::rules::CatalogRules;
 
+use super::about::About;
 use super::data_search;
 use super::effect::Effect;
 use super::entry::{RESERVED, read};
+use super::overlay::Repairs;
 use super::path::{Meeting, Piece, Segment, meet, segments};
 use super::rules::Pattern;
 use super::search::Index;
@@ -49,11 +51,14 @@ pub struct Skipped {
 #[derive(Debug)]
 pub struct Catalog {
     entries: Vec<Arc<Entry>>,
+    /// How many of them, the first ones, are the registry's.
+    registered: usize,
     by_id: HashMap<String, usize>,
     hash: String,
     edition: Option<String>,
     skipped: Vec<Skipped>,
     excluded: Vec<Skipped>,
+    unrepaired: Vec<String>,
     data_search: Option<Arc<Entry>>,
     index: Index,
 }
@@ -66,6 +71,14 @@ impl Catalog {
     /// Where the envelope or a denied pattern cannot be read. A bad single entry is no error; see
     /// [`Catalog::skipped`].
     pub fn parse(bytes: &[u8], rules: &CatalogRules) -> Result<Catalog, CatalogError> {
+        Self::with(bytes, rules, &[])
+    }
+
+    /// The same with what can be asked of Sidegate itself, after the registry's entries.
+    ///
+    /// # Errors
+    /// As [`Catalog::parse`].
+    pub fn with(bytes: &[u8], rules: &CatalogRules, own: &[About]) -> Result<Catalog, CatalogError> {
         let envelope: Value =
             serde_json::from_slice(bytes).map_err(|error| CatalogError::NotJson(error.to_string()))?;
         let data = envelope.get("data").unwrap_or(&envelope);
@@ -74,23 +87,25 @@ impl Catalog {
         if raw.len() > MOST_ENTRIES {
             return Err(CatalogError::TooMany(raw.len()));
         }
-        let mut sorting = Sorting::new(rules)?;
+        let mut sorting = Sorting::new(rules, own)?;
         for raw in raw {
             sorting.take(raw);
         }
         let edition = data.get("edition").and_then(Value::as_str).map(|edition| excerpt(edition, 40));
-        Ok(sorting.finish(digest(bytes), edition))
+        Ok(sorting.finish(digest(bytes), edition, own))
     }
 
     /// The catalogue before there is one: nothing can be found in it or called.
     pub fn empty() -> Catalog {
         Catalog {
             entries: Vec::new(),
+            registered: 0,
             by_id: HashMap::new(),
             hash: digest(b""),
             edition: None,
             skipped: Vec::new(),
             excluded: Vec::new(),
+            unrepaired: Vec::new(),
             data_search: None,
             index: Index::new(&[]),
         }
@@ -101,9 +116,14 @@ impl Catalog {
         self.by_id.get(&normal(id)).and_then(|position| self.entries.get(*position))
     }
 
-    /// All entries in the registry's order.
+    /// All entries: the registry's in its order, then those of Sidegate's own.
     pub fn entries(&self) -> &[Arc<Entry>] {
         &self.entries
+    }
+
+    /// The registry's alone.
+    pub fn registered(&self) -> &[Arc<Entry>] {
+        self.entries.get(..self.registered).unwrap_or_default()
     }
 
     /// SHA-256 of the registry's bytes, in lower-case hexadecimal.
@@ -126,6 +146,11 @@ impl Catalog {
         &self.excluded
     }
 
+    /// The repairs whose entries the registry does not have.
+    pub fn unrepaired(&self) -> &[String] {
+        &self.unrepaired
+    }
+
     /// The PSA's search over its records: the registry's entry, or the built-in one where the
     /// registry has none. None where the rules keep it out.
     pub fn data_search(&self) -> Option<&Arc<Entry>> {
@@ -138,7 +163,7 @@ impl Catalog {
 }
 
 /// `-` and `_` are the same in an id; nothing else is.
-fn normal(id: &str) -> String {
+pub(super) fn normal(id: &str) -> String {
     id.replace('-', "_")
 }
 
@@ -152,6 +177,7 @@ struct Sorting<'a> {
     denied: Vec<Pattern<'a>>,
     effects: BTreeMap<String, Effect>,
     timeouts: BTreeMap<String, Span>,
+    repairs: Repairs<'a>,
     entries: Vec<Entry>,
     /// Every path of the registry, kept out or not: all of them are endpoints of the PSA.
     paths: BTreeSet<String>,
@@ -161,28 +187,37 @@ struct Sorting<'a> {
 }
 
 impl<'a> Sorting<'a> {
-    fn new(rules: &'a CatalogRules) -> Result<Self, CatalogError> {
+    fn new(rules: &'a CatalogRules, own: &[About]) -> Result<Self, CatalogError> {
         Ok(Self {
             rules,
             denied: rules.patterns().map_err(|(rule, reason)| CatalogError::Rule { rule, reason })?,
             effects: rules.effects.iter().map(|(id, effect)| (normal(id), *effect)).collect(),
             timeouts: rules.timeouts.iter().map(|(id, timeout)| (normal(id), *timeout)).collect(),
+            repairs: rules.repairs.repairs(),
             entries: Vec::new(),
             paths: BTreeSet::new(),
-            ids: HashMap::new(),
+            // Taken beforehand: no registry answers in Sidegate's name.
+            ids: own.iter().map(|about| (normal(about.id()), usize::MAX)).collect(),
             skipped: Vec::new(),
             excluded: Vec::new(),
         })
     }
 
     fn take(&mut self, raw: &Value) {
-        let mut entry = match read(raw) {
+        let repair = self.repairs.of(raw);
+        let repaired = repair.as_ref().map(|repair| repair.applied(raw));
+        let mut entry = match read(repaired.as_ref().unwrap_or(raw)) {
             Ok(entry) => entry,
             Err(reason) => {
                 let id = excerpt(raw.get("id").and_then(Value::as_str).unwrap_or_default(), 100);
                 return self.skipped.push(Skipped { id, reason });
             }
         };
+        if let Some(repair) = repair {
+            repair.defaults(&mut entry.params);
+            // It is handed on under the registry's own hash.
+            entry.source = raw.to_string().into_boxed_str();
+        }
         self.paths.insert(entry.path.clone());
         let id = normal(&entry.id);
         if self.ids.contains_key(&id) {
@@ -228,9 +263,15 @@ impl<'a> Sorting<'a> {
         Some(format!("it is denied by `{}`", rule.text))
     }
 
-    fn finish(mut self, hash: String, edition: Option<String>) -> Catalog {
+    fn finish(mut self, hash: String, edition: Option<String>, own: &[About]) -> Catalog {
         reserve(&mut self.entries, &self.paths, &self.denied);
         let built_in = self.built_in_search();
+        let registered = self.entries.len();
+        for about in own {
+            self.ids.insert(normal(about.id()), self.entries.len());
+            self.entries.push(about.entry());
+        }
+        let unrepaired = self.repairs.unused();
         let entries: Vec<Arc<Entry>> = self.entries.into_iter().map(Arc::new).collect();
         let is_search =
             |entry: &&Arc<Entry>| entry.verb == data_search::VERB && entry.path == data_search::PATH;
@@ -244,6 +285,8 @@ impl<'a> Sorting<'a> {
             edition,
             skipped: self.skipped,
             excluded: self.excluded,
+            unrepaired,
+            registered,
             data_search,
             index,
             entries,

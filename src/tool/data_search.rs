@@ -24,6 +24,7 @@ pub(super) fn at(path: &str) -> Entry {
         required,
         description: None,
         schema,
+        sent: None,
     };
     Entry {
         id: "get-_api_v1_search".into(),
@@ -47,6 +48,7 @@ pub(super) fn at(path: &str) -> Entry {
         playbooks: Vec::new(),
         effect: Effect::Read,
         timeout: None,
+        about: None,
         // Only the registry's own entries are handed on.
         source: Box::default(),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::about::About;
 use super::effect::{Effect, classify};
 use super::headers;
 use super::path::{Segment, segments};
@@ -39,6 +40,8 @@ pub struct Param {
     pub description: Option<String>,
     /// Always an object; what the registry gave, with [`RESERVED`] added where it applies.
     pub schema: Value,
+    /// The value that is sent where the agent says none.
+    pub sent: Option<Value>,
 }
 
 /// Keyword in a path parameter's schema: words that would turn the path into another endpoint's.
@@ -75,7 +78,9 @@ pub struct Entry {
     pub effect: Effect,
     /// The longest that a call of it may take, where the operator says so.
     pub timeout: Option<Duration>,
-    /// The registry's own JSON of it.
+    /// What it asks of Sidegate itself, where it is none of the PSA's.
+    pub about: Option<About>,
+    /// The registry's own JSON of it, not repaired.
     pub source: Box<str>,
 }
 
@@ -144,6 +149,7 @@ pub(super) fn read(raw: &Value) -> Result<Entry, String> {
         playbooks: texts(raw.get("playbooks")),
         effect: classify(verb, &path),
         timeout: None,
+        about: None,
         source,
         id,
         verb,
@@ -174,6 +180,7 @@ fn params(raw: Option<&Value>, template: &[Segment<'_>]) -> Vec<Param> {
                     required: true,
                     description: None,
                     schema: json!({"type": "string"}),
+                    sent: None,
                 },
             });
         }
@@ -206,6 +213,7 @@ fn param(raw: &Map<String, Value>) -> Option<Param> {
         required: raw.get("required").and_then(Value::as_bool).unwrap_or(false),
         description: words(raw, "description"),
         schema,
+        sent: None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Pure and sync: no clock, no randomness, no I/O. Knows neither MCP nor identities, neither which
 //! PSA answers nor who is asking.
 
+pub mod about;
 pub mod catalog;
 mod data_search;
 pub mod effect;
@@ -10,7 +11,9 @@ mod entry;
 pub mod headers;
 #[cfg(test)]
 mod hostile;
+mod offer;
 mod outcome;
+pub mod overlay;
 mod own;
 mod path;
 mod plan;

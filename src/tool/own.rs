@@ -11,6 +11,7 @@ use super::catalog::{Catalog, Entry, Param, Place};
 use super::data_search;
 use super::entry::RESERVED;
 use super::headers::never;
+use super::offer::Detail;
 use super::path::segments;
 use super::plan::{self, Plan};
 use super::rest::Verb;
@@ -57,10 +58,20 @@ impl Own {
         let none = Map::new();
         let args = args.as_object().unwrap_or(&none);
         match binding {
-            Binding::SearchRegistry => Some(words(args).map(|query| Plan::SearchRegistry {
-                query: query.chars().take(500).collect(),
-                limit: usize::try_from(clamped(args.get("limit"), 1, 25).unwrap_or(5)).unwrap_or(5),
-            })),
+            Binding::SearchRegistry => {
+                Some(words(args).map(|query| {
+                    Plan::SearchRegistry {
+                        query: query.chars().take(500).collect(),
+                        limit: usize::try_from(clamped(args.get("limit"), 1, 25).unwrap_or(5)).unwrap_or(5),
+                        // AlgaPSA's connector tells all.
+                        detail: args
+                            .get("detail")
+                            .and_then(Value::as_str)
+                            .and_then(Detail::parse)
+                            .unwrap_or(Detail::Full),
+                    }
+                }))
+            }
             Binding::SearchData => Some(words(args).map(|query| self.search(query, args))),
             Binding::CallEndpoint => Some(call(catalog, args)),
             Binding::Entry { .. } => None,
@@ -183,7 +194,14 @@ fn widened(entry: &Entry, args: &CallArgs) -> Entry {
             });
             if !known {
                 let (name, description) = (name.clone(), None);
-                entry.params.push(Param { name, place, required: false, description, schema: json!({}) });
+                entry.params.push(Param {
+                    name,
+                    place,
+                    required: false,
+                    description,
+                    schema: json!({}),
+                    sent: None,
+                });
             }
         }
     }
@@ -328,7 +346,8 @@ mod tests {
             (json!([]), 5),
         ] {
             let planned = plan(Binding::SearchRegistry, json!({"query": " tickets ", "limit": given}));
-            let expected = Plan::SearchRegistry { query: "tickets".into(), limit: taken };
+            let expected =
+                Plan::SearchRegistry { query: "tickets".into(), limit: taken, detail: Detail::Full };
             assert_eq!(planned.unwrap(), expected, "{given}");
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::catalog::{Catalog, Entry};
 use super::data_search;
+use super::offer::Detail;
 use super::rewrite::{CallArgs, ToolResult};
 use super::table::{ArgPlace, Binding, Tool};
 use super::text::{nearest, quoted};
@@ -15,7 +16,7 @@ use super::text::{nearest, quoted};
 /// What a call comes to before anything is decided or sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
-    SearchRegistry { query: String, limit: usize },
+    SearchRegistry { query: String, limit: usize, detail: Detail },
     Call { entry: Arc<Entry>, args: CallArgs },
 }
 
@@ -39,6 +40,7 @@ impl Tool {
                 Ok(Plan::SearchRegistry {
                     query: text("query").unwrap_or_default(),
                     limit: limit.unwrap_or(5).clamp(1, 25),
+                    detail: text("detail").as_deref().and_then(Detail::parse).unwrap_or_default(),
                 })
             }
             Binding::SearchData => {
@@ -154,6 +156,7 @@ mod tests {
             ("search_api_registry", json!({}), "query: is required"),
             ("search_api_registry", json!({"query": "x", "limit": 26}), "limit: must be at most 25"),
             ("search_api_registry", json!([]), "must be an object"),
+            ("search_api_registry", json!({"query": "x", "detail": "all"}), "detail: must be one of"),
             ("search_business_data", json!({"query": ""}), "query: must not be empty"),
             ("search_business_data", json!({"query": "x".repeat(201)}), "query: must have at most 200"),
             ("search_business_data", json!({"query": "x", "sort": "newest"}), "sort: must be one of"),
@@ -171,9 +174,11 @@ mod tests {
     #[test]
     fn a_registry_search_has_a_limit_of_five_unless_asked_otherwise() {
         let planned = plan("search_api_registry", json!({"query": "tickets"})).unwrap();
-        assert_eq!(planned, Plan::SearchRegistry { query: "tickets".into(), limit: 5 });
-        let planned = plan("search_api_registry", json!({"query": "tickets", "limit": 25})).unwrap();
-        assert_eq!(planned, Plan::SearchRegistry { query: "tickets".into(), limit: 25 });
+        let query = || "tickets".to_owned();
+        assert_eq!(planned, Plan::SearchRegistry { query: query(), limit: 5, detail: Detail::Short });
+        let asked = json!({"query": "tickets", "limit": 25, "detail": "full"});
+        let planned = plan("search_api_registry", asked).unwrap();
+        assert_eq!(planned, Plan::SearchRegistry { query: query(), limit: 25, detail: Detail::Full });
     }
 
     #[test]

@@ -153,7 +153,8 @@ fn query(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Str
     unknown("query", &args.query, entry, Place::Query, complaints);
     let mut pairs = Vec::new();
     for param in entry.params_in(Place::Query) {
-        match value::query(args.query.get(&param.name).unwrap_or(&Value::Null), &param.schema) {
+        let said = args.query.get(&param.name).filter(|said| !said.is_null()).or(param.sent.as_ref());
+        match value::query(said.unwrap_or(&Value::Null), &param.schema) {
             Ok(Some(text)) => pairs.push(format!("{}={}", encode(&param.name), encode(&text))),
             Ok(None) if param.required => {
                 complaints.push(Complaint::new(format!("query.{}", param.name), "is required"))

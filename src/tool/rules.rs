@@ -3,10 +3,13 @@
 //! Knows paths and methods only, no agents: what is denied here does not exist for anybody.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::overlay::Overlay;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
 use crate::units::Span;
@@ -26,6 +29,11 @@ pub struct CatalogRules {
     pub effects: BTreeMap<String, Effect>,
     /// The longest that a call of single entries may take, by id; `server.call_timeout` holds beside it.
     pub timeouts: BTreeMap<String, Span>,
+    /// A file of repairs over the built-in ones of the PSA's kind.
+    pub overlay_file: Option<PathBuf>,
+    /// The repairs: both together, put here by whoever reads the file.
+    #[serde(skip)]
+    pub repairs: Arc<Overlay>,
 }
 
 /// Kept out whatever the operator writes: the PSA's own MCP server and its agents' administration.
@@ -60,7 +68,14 @@ impl Default for CatalogRules {
             .map(String::from),
         );
         let prefixes = ["/api/v1/", "/api/workflow-definitions", "/api/workflow/registry/"].map(String::from);
-        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), timeouts: BTreeMap::new() }
+        Self {
+            prefixes: prefixes.into(),
+            denied,
+            effects: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
+            overlay_file: None,
+            repairs: Arc::default(),
+        }
     }
 }
 
@@ -233,8 +248,7 @@ mod tests {
         let rules = CatalogRules {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
-            effects: BTreeMap::new(),
-            timeouts: BTreeMap::new(),
+            ..CatalogRules::default()
         };
         let problems = rules.problems();
         let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();

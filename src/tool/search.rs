@@ -149,6 +149,16 @@ fn fit(asked: Option<Intent>, of: &Traits) -> f64 {
 /// Entries that share no word with the query but the act ("list", "create") are not found: an empty
 /// answer says that the catalogue has nothing of the kind. An id is found by itself.
 pub fn search<'a>(catalog: &'a Catalog, query: &str, limit: usize) -> Vec<Found<'a>> {
+    search_among(catalog, query, limit, &|_| true)
+}
+
+/// The same among the entries that `offered` lets through.
+pub fn search_among<'a>(
+    catalog: &'a Catalog,
+    query: &str,
+    limit: usize,
+    offered: &dyn Fn(&Entry) -> bool,
+) -> Vec<Found<'a>> {
     let query: String = query.chars().take(LONGEST_QUERY).collect();
     let index = catalog.index();
     let asked = intent(&query);
@@ -197,11 +207,12 @@ pub fn search<'a>(catalog: &'a Catalog, query: &str, limit: usize) -> Vec<Found<
     found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     found
         .into_iter()
-        .take(limit)
         .filter_map(|(position, score)| {
             let entry = catalog.entries().get(position)?;
             Some(Found { entry, score: (score * 1_000.0).round() / 1_000.0 })
         })
+        .filter(|found| offered(found.entry))
+        .take(limit)
         .collect()
 }
 

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub use super::offer::{Detail, Offer};
 pub use super::own::Own;
 pub use super::plan::Plan;
 pub use super::rows::standard_rows;
 
 use super::outcome::{ToolResult, shape_for};
 use super::rest::RestResponse;
-use super::rows;
 use super::schema::{Checker, Complaint};
-use super::search::Found;
 use super::text::quoted;
 
 /// What a tool is bound to.
@@ -115,11 +114,6 @@ impl ToolTable {
     /// What the PSA answered, as the result of a tool.
     pub fn shape(&self, response: &RestResponse) -> ToolResult {
         shape_for(response, self.own.as_ref().map(|own| own.hint()))
-    }
-
-    /// What a search in the catalogue found, as the result of a tool.
-    pub fn search_result(&self, query: &str, found: &[Found<'_>]) -> ToolResult {
-        rows::search_result(query, found, self.own.is_some())
     }
 
     /// The tool of exactly this name.

@@ -943,3 +943,18 @@ fn an_administrators_listener_that_others_can_reach_needs_tls_and_a_name() {
         "{ca:?}"
     );
 }
+
+#[test]
+fn everything_that_is_wrong_with_an_overlay_is_told_with_its_row() {
+    let world = World::with("[catalog]\noverlay_file = \"overlay.toml\"\n");
+    let file =
+        world.file("overlay.toml", "[[entries]]\nentry = \"/x\"\n[[entries]]\nentry = \"a\"\nsend = 1\n");
+    world.file("sidegate.toml", &format!("[catalog]\noverlay_file = \"{}\"\n", file.display()));
+    let problems = world.load().unwrap_err().to_string();
+    for part in ["catalog.overlay_file", "entries[0] (`/x`).entry", "entries[1] (`a`): unknown field `send`"]
+    {
+        assert!(problems.contains(part), "{problems}");
+    }
+    world.file("sidegate.toml", "[catalog]\noverlay_file = \"/nowhere/overlay.toml\"\n");
+    assert!(world.load().unwrap_err().to_string().contains("cannot be read"));
+}

@@ -46,6 +46,7 @@ mod keys_static;
 mod limits;
 mod misbehaving;
 mod notify;
+mod offers;
 mod operations;
 mod passthrough;
 mod protocol;

@@ -22,8 +22,12 @@ const AUDIENCE: &str = "https://sidegate.example/api/mcp";
 pub fn permit(entry: &str, args: &CallArgs) -> Permit {
     let catalog = catalog();
     let bound = bind(catalog.get(entry).expect("an entry of the catalogue"), args).expect("good arguments");
-    let policies =
-        Policies { default_max: Effect::Destroy, agents: HashMap::new(), timeouts: HashMap::new() };
+    let policies = Policies {
+        default_max: Effect::Destroy,
+        agents: HashMap::new(),
+        timeouts: HashMap::new(),
+        roles: HashMap::new(),
+    };
     match decide(&policies, &caller(), bound, NOW * 1000) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("denied: {}", denial.message),
