@@ -3,13 +3,16 @@
 //! Pure and sync: no clock, no randomness, no I/O. Knows neither MCP nor identities, neither which
 //! PSA answers nor who is asking.
 
+mod arguments;
 pub mod catalog;
+pub mod config;
 mod data_search;
 pub mod effect;
 mod entry;
 pub mod headers;
 #[cfg(test)]
 mod hostile;
+mod lenient;
 mod outcome;
 mod own;
 mod path;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::arguments;
 use super::catalog::{Catalog, Entry};
 use super::data_search;
-use super::rewrite::{CallArgs, ToolResult};
+use super::rewrite::{CallArgs, ToolResult, Turn, Wish};
+use super::schema::Complaint;
 use super::table::{ArgPlace, Binding, Tool};
 use super::text::{nearest, quoted};
 
@@ -30,49 +32,55 @@ impl Tool {
         {
             return planned;
         }
-        self.check(args).map_err(|complaints| ToolResult::complaints(&self.row.name, &complaints))?;
-        let text = |name: &str| args.get(name).and_then(Value::as_str).map(str::to_owned);
+        let read =
+            || self.read(args).map_err(|complaints| ToolResult::complaints(&self.row.name, &complaints));
         match &self.row.binding {
             Binding::SearchRegistry => {
+                let args = read()?;
                 let limit =
                     args.get("limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
+                let query = args.get("query").and_then(Value::as_str);
                 Ok(Plan::SearchRegistry {
-                    query: text("query").unwrap_or_default(),
+                    query: query.unwrap_or_default().to_owned(),
                     limit: limit.unwrap_or(5).clamp(1, 25),
                 })
             }
             Binding::SearchData => {
+                let args = read()?;
                 let entry = catalog.data_search().ok_or_else(|| kept_out(&self.row.name))?.clone();
                 let query = args.as_object().cloned().unwrap_or_default();
-                Ok(Plan::Call { entry, args: CallArgs { query, ..CallArgs::default() } })
+                let answer = Wish { turn: Turn::Flat, ..Wish::default() };
+                Ok(Plan::Call { entry, args: CallArgs { query, answer, ..CallArgs::default() } })
             }
-            Binding::CallEndpoint => {
-                let id = text("entryId").unwrap_or_default();
-                let entry = catalog.get(&id).ok_or_else(|| unknown_entry(catalog, &id))?.clone();
-                let group =
-                    |name: &str| args.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-                let args = CallArgs {
-                    method: text("method"),
-                    path: group("path"),
-                    query: group("query"),
-                    headers: group("headers"),
-                    // Models write null for what they leave out.
-                    body: args.get("body").filter(|body| !body.is_null()).cloned(),
-                };
-                Ok(Plan::Call { entry, args })
-            }
+            Binding::CallEndpoint => called(&self.row.name, catalog, args),
             Binding::Entry { entry_id, places } => {
+                let args = read()?;
                 let entry =
                     catalog.get(entry_id).ok_or_else(|| missing_entry(&self.row.name, entry_id))?.clone();
-                Ok(Plan::Call { entry, args: placed(places, args) })
+                Ok(Plan::Call { entry, args: placed(places, &args) })
             }
         }
     }
 }
 
+/// A call of the entry that the arguments name.
+fn called(tool: &str, catalog: &Catalog, args: &Value) -> Result<Plan, ToolResult> {
+    let wrong = |field: &str, message: &str| ToolResult::complaints(tool, &[Complaint::new(field, message)]);
+    let args = args.as_object().ok_or_else(|| wrong("", "the arguments must be an object"))?;
+    let id = args.get("entryId").and_then(Value::as_str).filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| {
+        wrong("entryId", "is required; find it with search_api_registry and copy it exactly")
+    })?;
+    let entry = catalog.get(id).ok_or_else(|| unknown_entry(catalog, id))?.clone();
+    let args = arguments::understood(&entry, args);
+    Ok(Plan::Call { entry, args })
+}
+
 /// Puts each argument of a named tool where its row says.
 fn placed(places: &[(String, ArgPlace)], args: &Value) -> CallArgs {
-    let mut call = CallArgs::default();
+    // Its arguments have names of their own: what to say for the next page is not known.
+    let answer = Wish { turn: Turn::Unknown, ..Wish::default() };
+    let mut call = CallArgs { answer, ..CallArgs::default() };
     let mut keys: Option<Map<String, Value>> = None;
     for (argument, place) in places {
         let Some(value) = args.get(argument) else { continue };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-pub use super::outcome::{ToolResult, shape};
+pub use super::outcome::{Asked, ToolResult, Turn, Wish};
 
 use super::catalog::{Entry, Param, Place};
 use super::effect::{Effect, destroys};
@@ -32,6 +32,12 @@ pub struct CallArgs {
     pub query: Map<String, Value>,
     pub headers: Map<String, Value>,
     pub body: Option<Value>,
+    /// What is wanted of the answer; nothing of it is sent.
+    pub answer: Wish,
+    /// What was understood differently from how it was said, a sentence each, without values.
+    pub notes: Vec<String>,
+    /// What could not be understood: nothing is bound then.
+    pub complaints: Vec<Complaint>,
 }
 
 /// A request bound to its entry: judged as a whole, sent as it was judged.
@@ -66,12 +72,11 @@ impl Bound {
 /// Binds `args` to `entry`. Deterministic: the same arguments give the same request and digest.
 ///
 /// # Errors
-/// Every complaint at once, in the order method, path, query, headers, body. Of a body it is judged
-/// whether the entry takes one and, where its schema is closed at the top level, whether each key is
-/// declared there. Required fields and types are the PSA's to judge: its registry contradicts its
-/// handlers, so that a body which the schema refuses may be the one that works.
+/// Every complaint at once: what was not understood, then method, path, query, headers and body. A body is held
+/// against its schema, unless the operator says that the registry is wrong about this entry; formats (a UUID, a date)
+/// are the PSA's to judge.
 pub fn bind(entry: &Arc<Entry>, args: &CallArgs) -> Result<Bound, Vec<Complaint>> {
-    let mut complaints = Vec::new();
+    let mut complaints = args.complaints.clone();
     method(entry, args, &mut complaints);
     let (path, effect) = path(entry, args, &mut complaints);
     let query = query(entry, args, &mut complaints);
@@ -221,7 +226,7 @@ fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Opti
             complaints.push(Complaint::new("body", message));
             None
         }
-        Some(body) if undeclared_keys(entry, body, complaints) => None,
+        Some(body) if misfits(entry, body, complaints) => None,
         // Cannot fail: a JSON value has string keys and finite numbers only.
         Some(body) => serde_json::to_vec(body)
             .map_err(|error| {
@@ -237,15 +242,13 @@ fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Opti
     }
 }
 
-/// A complaint for each top-level key that a closed body schema does not declare; true if there is one.
-fn undeclared_keys(entry: &Entry, body: &Value, complaints: &mut Vec<Complaint>) -> bool {
-    let (Some(declared), Some(given)) = (entry.body_fields(), body.as_object()) else { return false };
-    let unknown = given.keys().filter(|key| !declared.contains(&key.as_str())).take(MOST_NAMES);
-    let before = complaints.len();
-    complaints.extend(unknown.map(|key| {
-        Complaint::new(format!("body.{}", excerpt(key, 80)), undeclared(key, "body field", &declared))
-    }));
-    complaints.len() > before
+/// Everything that the schema has against a body; true if there is anything.
+fn misfits(entry: &Entry, body: &Value, complaints: &mut Vec<Complaint>) -> bool {
+    let checked = entry.body_checker().map_or(Ok(()), |checker| checker.check(body));
+    let found = checked.err().unwrap_or_default();
+    let any = !found.is_empty();
+    complaints.extend(found.into_iter().map(|complaint| complaint.below("body")));
+    any
 }
 
 /// A complaint for each name that the entry does not declare in this place.
@@ -325,6 +328,7 @@ mod tests {
             query: group("query"),
             headers: group("headers"),
             body: value.get("body").cloned(),
+            ..CallArgs::default()
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::entry::Entry;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
 use crate::units::Span;
@@ -24,6 +25,8 @@ pub struct CatalogRules {
     pub denied: Vec<String>,
     /// The effect of single entries by id; wins over what method and path say.
     pub effects: BTreeMap<String, Effect>,
+    /// Entries whose bodies are sent as they are, by id or `METHOD /path`: where the registry is wrong about them.
+    pub unchecked: Vec<String>,
     /// The longest that a call of single entries may take, by id; `server.call_timeout` holds beside it.
     pub timeouts: BTreeMap<String, Span>,
 }
@@ -60,7 +63,7 @@ impl Default for CatalogRules {
             .map(String::from),
         );
         let prefixes = ["/api/v1/", "/api/workflow-definitions", "/api/workflow/registry/"].map(String::from);
-        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), timeouts: BTreeMap::new() }
+        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), unchecked: Vec::new(), timeouts: BTreeMap::new() }
     }
 }
 
@@ -79,6 +82,15 @@ impl CatalogRules {
             .filter(|(_, timeout)| timeout.0.is_zero())
             .map(|(id, _)| (format!("timeouts.{id}"), "must be more than nothing".to_owned()));
         prefixes.chain(denied).chain(timeouts).collect()
+    }
+
+    /// Whether the operator names this entry as one whose bodies are not checked.
+    pub(super) fn unchecks(&self, entry: &Entry) -> bool {
+        self.unchecked.iter().any(|named| match named.trim().split_once(char::is_whitespace) {
+            Some((method, path)) => Verb::parse(method) == Some(entry.verb) && path.trim() == entry.path,
+            // `-` and `_` are the same in an id.
+            None => named.replace('-', "_") == entry.id.replace('-', "_"),
+        })
     }
 
     /// True where `path` lies under an allowed prefix.
@@ -234,6 +246,7 @@ mod tests {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
             effects: BTreeMap::new(),
+            unchecked: Vec::new(),
             timeouts: BTreeMap::new(),
         };
         let problems = rules.problems();

@@ -20,6 +20,15 @@ pub struct Complaint {
 }
 
 impl Complaint {
+    /// The same about what stands below `group`.
+    pub(super) fn below(mut self, group: &str) -> Self {
+        self.field = match self.field.as_str() {
+            "" => group.to_owned(),
+            field => format!("{group}.{field}"),
+        };
+        self
+    }
+
     pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         // A field is one line, even where a stranger named it.
         let field = field.into().replace(char::is_control, " ");
@@ -64,6 +73,11 @@ impl Checker {
             .build(&schema)
             .map_err(|error| format!("not a usable JSON Schema: {}", excerpt(&error.to_string(), 300)))?;
         Ok(Checker { schema, validator })
+    }
+
+    /// The schema as it is applied: what leads out of it or nowhere is gone.
+    pub(super) fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// Checks `args`.

@@ -2,11 +2,29 @@
 
 use bytes::Bytes;
 
+use super::super::catalog::{Catalog, CatalogRules};
 use super::*;
 
 fn response(status: u16, content_type: &str, body: impl Into<Bytes>) -> RestResponse {
     let content_type = Some(content_type.to_owned()).filter(|kind| !kind.is_empty());
     RestResponse { status, content_type, body: body.into(), ..RestResponse::default() }
+}
+
+fn shape(response: &RestResponse) -> ToolResult {
+    asked(response, json!({}), &CallArgs::default(), 65_536)
+}
+
+/// What is told of the answer of an endpoint with these query parameters, by name and schema.
+fn asked(response: &RestResponse, declared: Value, args: &CallArgs, most: usize) -> ToolResult {
+    let declared: Vec<Value> = declared
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema}))
+        .collect();
+    let bytes = json!([{"id": "x", "method": "get", "path": "/api/v1/x", "parameters": declared}]).to_string();
+    let catalog = Catalog::parse(bytes.as_bytes(), &CatalogRules::default()).unwrap();
+    shape_for(response, &Asked { entry: &catalog.entries()[0], args, most }, None)
 }
 
 fn structured(result: &ToolResult) -> Value {
