@@ -166,14 +166,33 @@ mod tests {
             ("search_business_data", json!({"query": "x".repeat(201)}), "query: must have at most 200"),
             ("search_business_data", json!({"query": "x", "sort": "newest"}), "sort: must be one of"),
             ("search_business_data", json!({"query": "x", "types": ["ticket,user"]}), "types.0"),
-            ("call_api_endpoint", json!({"entryId": "x", "data": {}}), "data: `data` is not declared here"),
-            ("call_api_endpoint", json!({"entryId": "x", "path": {"id": ["1"]}}), "path.id: must be a"),
-            ("call_api_endpoint", json!({"entryId": "x", "query": {"a": {}}}), "query.a: must be "),
-            ("call_api_endpoint", json!({"entryId": "x", "headers": "a: b"}), "headers: must be an object"),
+            ("call_api_endpoint", json!([]), "the arguments must be an object"),
+            ("call_api_endpoint", json!({"entryid": "x"}), "entryId: is required"),
+            ("call_api_endpoint", json!({"entryId": 7}), "entryId: is required"),
         ] {
             let refused = plan(tool, args.clone()).unwrap_err();
             assert!(refused.is_error && refused.text.contains(named), "{tool} {args}: {}", refused.text);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_call_is_said_when_it_is_bound_all_at_once() {
+        let args = json!({"entryId": "put-_api_v1_tickets_id", "headers": "a: b", "datum": {}, "path": {"id": ["1"]},
+            "query": {"notify": {}}, "body": 7});
+        let Plan::Call { entry, args } = plan("call_api_endpoint", args).unwrap() else { panic!() };
+        let complaints = bind(&entry, &args).unwrap_err();
+        let fields: Vec<&str> = complaints.iter().map(|complaint| complaint.field.as_str()).collect();
+        assert_eq!(fields, ["headers", "datum", "path.id", "query.notify", "body"]);
+    }
+
+    #[test]
+    fn arguments_of_a_search_are_read_in_the_forms_that_models_write() {
+        let planned = plan("search_api_registry", json!({"query": "tickets", "limit": "7"})).unwrap();
+        assert_eq!(planned, Plan::SearchRegistry { query: "tickets".into(), limit: 7 });
+        let args = json!({"query": "x", "types": "ticket", "limit": "3", "sort": "Recent", "cursor": null});
+        let Plan::Call { entry, args } = plan("search_business_data", args).unwrap() else { panic!() };
+        let target = "/api/v1/search?query=x&types=ticket&limit=3&sort=recent";
+        assert_eq!(bind(&entry, &args).unwrap().request().target, target);
     }
 
     #[test]

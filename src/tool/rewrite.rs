@@ -344,7 +344,7 @@ mod tests {
                 "path": {"id": "TIC 1?#", "n": 7},
                 "query": {"limit": "25", "q": "a&b=c+d/ü"},
                 "headers": {"If-Match": 3, "x-idempotency-key": "k"},
-                "body": {"title": "x"},
+                "body": {"title": "x", "client_id": 1},
             })),
         )
         .unwrap();
@@ -355,7 +355,7 @@ mod tests {
             request.headers,
             [("if-match", "3"), ("x-idempotency-key", "k")].map(|(a, b)| (a.into(), b.into()))
         );
-        assert_eq!(request.body.as_deref(), Some(br#"{"title":"x"}"#.as_slice()));
+        assert_eq!(request.body.as_deref(), Some(br#"{"client_id":1,"title":"x"}"#.as_slice()));
         assert_eq!((bound.effect(), bound.entry().id.as_str()), (Effect::Write, "t"));
     }
 
@@ -396,9 +396,9 @@ mod tests {
 
     #[test]
     fn a_body_is_any_json_where_one_is_taken() {
+        let any = entry(json!({"id": "a", "method": "post", "path": "/api/v1/a", "requestBodySchema": {}}));
         for body in [json!({"a": 1}), json!([1]), json!("text"), json!(7), json!(false)] {
-            let bound =
-                bind(&ticket("post"), &args(json!({"path": {"id": 1, "n": 2}, "body": body}))).unwrap();
+            let bound = bind(&any, &args(json!({ "body": body }))).unwrap();
             assert_eq!(bound.request().body, Some(body.to_string().into_bytes()));
         }
         let missing = complaints(&ticket("post"), json!({"path": {"id": 1, "n": 2}}));
@@ -433,21 +433,33 @@ mod tests {
         assert_eq!(
             complaints(&with(closed.clone()), body.clone()),
             [
-                "body.titel: `titel` is not a body field of this endpoint; did you mean `title`? (declared: `client_id` and `title`)"
+                "body.titel: `titel` is not declared here; did you mean `title`? (declared: `client_id` and `title`)",
+                "body.title: is required"
             ]
         );
-        // Types and required fields are the PSA's, and so is what lies deeper.
-        for good in [json!({"title": 7}), json!({"client_id": {"x": 1}}), json!([1])] {
-            assert!(complaints(&with(closed.clone()), json!({ "body": good })).is_empty());
-        }
         let nothing = with(json!({"additionalProperties": false}));
-        assert_eq!(complaints(&nothing, body.clone()).len(), 2);
-        let mut open = closed.clone();
+        assert_eq!(complaints(&nothing, body.clone()), ["body: is not allowed here"]);
+        let mut open = closed;
         open["additionalProperties"] = json!({});
-        let mut elsewhere = closed;
-        elsewhere["allOf"] = json!([{"properties": {"titel": {}}}]);
-        for schema in [open, elsewhere] {
-            assert!(complaints(&with(schema), body.clone()).is_empty());
+        open["required"] = json!([]);
+        assert!(complaints(&with(open), body).is_empty());
+    }
+
+    #[test]
+    fn a_body_is_held_against_its_schema_unless_the_operator_says_otherwise() {
+        let raw = json!({"id": "p-t", "method": "post", "path": "/api/v1/t", "requestBodySchema": {"type": "object",
+            "required": ["a"], "properties": {"a": {"type": "string", "format": "uuid"}, "b": {"enum": ["x", "y"]}, "c": {"$ref": "#/components/schemas/C"}}}});
+        let body = json!({"body": {"b": "z", "c": [], "d": 1}});
+        assert_eq!(
+            complaints(&entry(raw.clone()), body.clone()),
+            ["body.a: is required", "body.b: must be one of `x` and `y`"]
+        );
+        assert!(complaints(&entry(raw.clone()), json!({"body": {"a": "no uuid"}})).is_empty());
+        for unchecked in ["p_t", "post /api/v1/t"] {
+            let rules = CatalogRules { unchecked: vec![unchecked.into()], ..CatalogRules::default() };
+            let bytes = json!([raw]).to_string();
+            let catalog = Catalog::parse(bytes.as_bytes(), &rules).unwrap();
+            assert!(complaints(&catalog.entries()[0], body.clone()).is_empty(), "{unchecked}");
         }
     }
 
@@ -470,7 +482,7 @@ mod tests {
     #[test]
     fn the_digest_is_the_same_for_the_same_request_and_differs_in_every_part() {
         let digest = |method: &str, value: Value| bind(&ticket(method), &args(value)).unwrap().digest();
-        let base = || json!({"path": {"id": 1, "n": 2}, "query": {"q": "a"}, "headers": {"if-match": "x"}, "body": {"k": 1}});
+        let base = || json!({"path": {"id": 1, "n": 2}, "query": {"q": "a"}, "headers": {"if-match": "x"}, "body": {"title": "t", "client_id": 1}});
         let with = |key: &str, value: Value| {
             let mut changed = base();
             changed[key] = value;
@@ -484,8 +496,8 @@ mod tests {
             digest("put", with("query", json!({}))),
             digest("put", with("headers", json!({"if-match": "y"}))),
             digest("put", with("headers", json!({"x-idempotency-key": "x"}))),
-            digest("put", with("body", json!({"k": 2}))),
-            digest("put", with("body", json!(""))),
+            digest("put", with("body", json!({"title": "t", "client_id": 2}))),
+            digest("put", with("body", json!({"title": "t", "client_id": "1"}))),
         ];
         let distinct: std::collections::BTreeSet<_> = others.iter().chain([&first]).collect();
         assert_eq!(distinct.len(), others.len() + 1);
