@@ -11,19 +11,18 @@ use super::outcome::Wish;
 use super::rest::Verb;
 use super::rewrite::CallArgs;
 use super::schema::Complaint;
-use super::text::{did_you_mean, excerpt, quoted};
+use super::text::{did_you_mean, excerpt, listed, quoted};
 use super::value;
 
 /// The most names that are complained about: an answer must not grow with what it refuses.
 const MOST_NAMES: usize = 50;
 
+/// The longest id that an entry has, in bytes.
+const LONGEST_ID: usize = 200;
+
 /// The groups, each with the other names that it is given.
-const GROUPS: [(&str, &[&str]); 4] = [
-    ("path", &["pathParams"]),
-    ("query", &[]),
-    ("headers", &[]),
-    ("body", &["data", "payload"]),
-];
+const GROUPS: [(&str, &[&str]); 4] =
+    [("path", &["pathParams"]), ("query", &[]), ("headers", &[]), ("body", &["data", "payload"])];
 
 /// Arguments that are no parameter's name.
 const OWN: [&str; 9] =
@@ -45,6 +44,24 @@ impl Spot {
             Self::Body => "body",
         }
     }
+}
+
+/// The entry that is to be called, also under another spelling of `entryId`.
+pub(super) fn entry_id(given: &Map<String, Value>) -> Result<&str, &'static str> {
+    let mut others = given.iter().filter(|(name, value)| is_entry_id(name) && !value.is_null());
+    let other = || others.next().filter(|_| others.next().is_none()).map(|(_, value)| value);
+    match given.get("entryId").filter(|id| !id.is_null()).or_else(other) {
+        None => Err("is required; find it with search_api_registry and copy it exactly"),
+        Some(Value::String(id)) if id.is_empty() => Err("must not be empty"),
+        Some(Value::String(id)) if id.len() > LONGEST_ID => Err("must have at most 200 characters"),
+        Some(Value::String(id)) => Ok(id),
+        Some(_) => Err("must be a string"),
+    }
+}
+
+/// `entry_id`, `EntryId` and the like.
+fn is_entry_id(name: &str) -> bool {
+    name.len() <= 10 && name.replace(['_', '-'], "").eq_ignore_ascii_case("entryid")
 }
 
 /// Reads `given` for `entry`. What cannot be read is among the complaints of what comes back.
@@ -92,7 +109,9 @@ impl Understanding<'_> {
             Some(Value::Array(names)) if names.iter().all(Value::is_string) => {
                 wish.fields = names.iter().filter_map(Value::as_str).map(str::to_owned).collect();
             }
-            Some(_) => self.complain("fields", "must be a list of member names, such as [\"id\", \"client.name\"]"),
+            Some(_) => {
+                self.complain("fields", "must be a list of member names, such as [\"id\", \"client.name\"]")
+            }
         }
         wish.fields.iter_mut().for_each(|name| *name = name.trim().to_owned());
         wish.fields.retain(|name| !name.is_empty());
@@ -122,13 +141,15 @@ impl Understanding<'_> {
                 }
             }
         }
-        let is_group = |name: &str| GROUPS.iter().any(|(group, aliases)| *group == name || aliases.contains(&name));
+        let is_group =
+            |name: &str| GROUPS.iter().any(|(group, aliases)| *group == name || aliases.contains(&name));
         if let Some(parameters) = given.get("parameters").filter(|value| !value.is_null()) {
             match object(parameters) {
                 Some(parameters) => {
                     for (name, value) in parameters {
                         let field = format!("parameters.{}", excerpt(&name, 80));
-                        match GROUPS.iter().find(|(group, _)| *group == name && self.spots(group).is_empty()) {
+                        match GROUPS.iter().find(|(group, _)| *group == name && self.spots(group).is_empty())
+                        {
                             Some((group, _)) => self.take(group, &field, &value),
                             None => self.loose.push((name, field, value)),
                         }
@@ -137,7 +158,10 @@ impl Understanding<'_> {
                 None => self.complain("parameters", "must be an object"),
             }
         }
-        for (name, value) in given.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+        // Where it named the entry it names nothing else.
+        let named = given.get("entryId").is_some_and(|id| !id.is_null());
+        let own = |name: &str| OWN.contains(&name) || (!named && is_entry_id(name));
+        for (name, value) in given.iter().filter(|(name, _)| !own(name)) {
             if !is_group(name) || !self.spots(name).is_empty() {
                 self.loose.push((name.clone(), excerpt(name, 80), value.clone()));
             }
@@ -245,7 +269,9 @@ impl Understanding<'_> {
         let takes_text = self.entry.body_schema.as_ref().is_some_and(|schema| {
             let kinds = schema.get("type");
             kinds == Some(&Value::from("string"))
-                || kinds.and_then(Value::as_array).is_some_and(|kinds| kinds.iter().any(|kind| kind == "string"))
+                || kinds
+                    .and_then(Value::as_array)
+                    .is_some_and(|kinds| kinds.iter().any(|kind| kind == "string"))
         });
         let read = serde_json::from_str(text).ok().filter(|read: &Value| read.is_object() || read.is_array());
         if let (false, Some(read)) = (takes_text, read) {
@@ -287,11 +313,12 @@ impl Understanding<'_> {
                 [spot] => self.moved(field, *spot, name, value),
                 [] => {
                     let entry = self.entry;
-                    let body = entry.body_names();
-                    let declared = entry.params.iter().map(|param| param.name.as_str()).chain(body);
-                    let near = did_you_mean(&name, declared.chain(OWN));
+                    let params = entry.params.iter().map(|param| param.name.as_str());
+                    let declared: Vec<&str> = params.chain(entry.body_names()).collect();
+                    let near = did_you_mean(&name, declared.iter().copied().chain(OWN));
+                    let declared = listed(declared, 20);
                     let message = format!(
-                        "{} is not declared here: neither an argument of this tool nor a parameter of this endpoint{near}",
+                        "{} is not declared here, as an argument or by this endpoint{near} (declared: {declared})",
                         quoted(&name)
                     );
                     self.complain(field, message);
@@ -320,7 +347,8 @@ impl Understanding<'_> {
                 continue;
             }
             let mut reading = Reading::new(&param.schema, false);
-            let read = reading.fit(&param.schema, given.clone(), &format!("{name}.{}", excerpt(&param.name, 80)));
+            let read =
+                reading.fit(&param.schema, given.clone(), &format!("{name}.{}", excerpt(&param.name, 80)));
             if value::query(&read, &param.schema).is_ok() {
                 *given = read;
                 self.args.notes.append(&mut reading.notes);
@@ -380,7 +408,8 @@ mod tests {
     /// Target and body of what is sent, and what was noted; or the complaints.
     fn sent(entry: &Arc<Entry>, given: Value) -> Result<(String, Option<Value>, Vec<String>), Vec<String>> {
         let args = understood(entry, given.as_object().unwrap());
-        let said = |complaints: Vec<Complaint>| complaints.iter().map(Complaint::to_string).collect::<Vec<_>>();
+        let said =
+            |complaints: Vec<Complaint>| complaints.iter().map(Complaint::to_string).collect::<Vec<_>>();
         let bound = bind(entry, &args).map_err(said)?;
         let body = bound.request().body.as_ref().map(|body| serde_json::from_slice(body).unwrap());
         Ok((bound.request().target.clone(), body, args.notes))
@@ -408,7 +437,8 @@ mod tests {
             json!({"body": {"id": "7", "limit": 5}}),
             json!({"path": {"id": "7"}, "id": "7", "query": {"limit": 5}, "body": {}}),
         ] {
-            let (target, body, _) = sent(&get, given.clone()).unwrap_or_else(|said| panic!("{given}: {said:?}"));
+            let (target, body, _) =
+                sent(&get, given.clone()).unwrap_or_else(|said| panic!("{given}: {said:?}"));
             assert_eq!((target.as_str(), body), ("/api/v1/tickets/7?limit=5", None), "{given}");
         }
         let (.., notes) = sent(&get, json!({"query": {"id": "7"}, "limit": 5})).unwrap();
@@ -427,7 +457,8 @@ mod tests {
             json!({"path": {"id": "7"}, "query": {"title": "x"}, "body": {"minutes": "45"}}),
             json!({"body": {"id": "7", "title": "x", "minutes": 45}}),
         ] {
-            let (target, body, _) = sent(&put, given.clone()).unwrap_or_else(|said| panic!("{given}: {said:?}"));
+            let (target, body, _) =
+                sent(&put, given.clone()).unwrap_or_else(|said| panic!("{given}: {said:?}"));
             assert_eq!(target, "/api/v1/tickets/7", "{given}");
             assert_eq!(body, Some(json!({"title": "x", "minutes": 45})), "{given}");
         }
@@ -438,11 +469,20 @@ mod tests {
         let put = entry("put", Some(ticket()));
         for (given, said) in [
             (json!({"both": 1}), "both: could be `query.both` or `body.both`: say which"),
-            (json!({"path": {"id": "8"}, "id": "7"}), "path.id: is given twice with different values, here and as id"),
+            (
+                json!({"path": {"id": "8"}, "id": "7"}),
+                "path.id: is given twice with different values, here and as id",
+            ),
             (json!({"id": "7", "data": {"title": "y"}}), "data: is a second body; send one, as `body`"),
-            (json!({"id": "7", "titel": "x"}), "titel: `titel` is not declared here: neither an argument of this tool nor a parameter of this endpoint; did you mean `title`?"),
+            (
+                json!({"id": "7", "titel": "x"}),
+                "titel: `titel` is not declared here, as an argument or by this endpoint; did you mean `title`? (declared: `id`, `limit`, `open`, `tags`, `order`, `both`, `x-once`, `board_id`, `both`, `minutes`, `tags` and `title`)",
+            ),
             (json!({"id": "7", "path": []}), "path: must be an object"),
-            (json!({"id": "7", "fields": 7}), "fields: must be a list of member names, such as [\"id\", \"client.name\"]"),
+            (
+                json!({"id": "7", "fields": 7}),
+                "fields: must be a list of member names, such as [\"id\", \"client.name\"]",
+            ),
         ] {
             let mut all = json!({"path": {"id": "7"}, "body": {"title": "x"}});
             all.as_object_mut().unwrap().extend(given.as_object().unwrap().clone());
@@ -462,7 +502,10 @@ mod tests {
         let wrong = json!({"query": {"limit": "many", "oder": "asc"}, "body": {"minutes": "soon", "title": null, "tags": [[]]}});
         let said = sent(&put, wrong).unwrap_err();
         let fields: Vec<&str> = said.iter().filter_map(|said| said.split(':').next()).collect();
-        assert_eq!(fields, ["path.id", "query.oder", "query.limit", "body.minutes", "body.tags.0", "body.title"]);
+        assert_eq!(
+            fields,
+            ["path.id", "query.oder", "query.limit", "body.minutes", "body.tags.0", "body.title"]
+        );
     }
 
     #[test]

@@ -84,14 +84,7 @@ impl<'a> Reading<'a> {
     }
 
     /// One value where only a list is taken.
-    fn alone(
-        &mut self,
-        schema: &'a Value,
-        kinds: &[&str],
-        value: Value,
-        at: &str,
-        depth: usize,
-    ) -> Value {
+    fn alone(&mut self, schema: &'a Value, kinds: &[&str], value: Value, at: &str, depth: usize) -> Value {
         if value.is_null() || kinds.iter().any(|kind| !matches!(*kind, "array" | "null")) {
             return value;
         }
@@ -292,16 +285,14 @@ mod tests {
         let schema = json!({"type": "object", "required": ["a"], "properties": {
             "a": {"type": "string"}, "b": {"type": "string"}, "c": {"type": ["string", "null"]}, "d": {}}});
         let given = json!({"a": null, "b": null, "c": null, "d": null, "e": null});
-        assert_eq!(
-            read(schema.clone(), given.clone()),
-            json!({"a": null, "c": null, "d": null, "e": null})
-        );
+        assert_eq!(read(schema.clone(), given.clone()), json!({"a": null, "c": null, "d": null, "e": null}));
         assert_eq!(Reading::new(&schema, false).fit(&schema, given.clone(), "x"), given);
     }
 
     #[test]
     fn what_was_read_differently_is_told_by_field_without_the_value() {
-        let schema = json!({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}});
+        let schema =
+            json!({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}});
         let mut reading = Reading::new(&schema, true);
         reading.fit(&schema, json!({"a": ["41", 42]}), "body");
         assert_eq!(reading.notes, ["body.a.0: read as a number"]);

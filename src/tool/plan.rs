@@ -67,10 +67,7 @@ impl Tool {
 fn called(tool: &str, catalog: &Catalog, args: &Value) -> Result<Plan, ToolResult> {
     let wrong = |field: &str, message: &str| ToolResult::complaints(tool, &[Complaint::new(field, message)]);
     let args = args.as_object().ok_or_else(|| wrong("", "the arguments must be an object"))?;
-    let id = args.get("entryId").and_then(Value::as_str).filter(|id| !id.is_empty());
-    let id = id.ok_or_else(|| {
-        wrong("entryId", "is required; find it with search_api_registry and copy it exactly")
-    })?;
+    let id = arguments::entry_id(args).map_err(|message| wrong("entryId", message))?;
     let entry = catalog.get(id).ok_or_else(|| unknown_entry(catalog, id))?.clone();
     let args = arguments::understood(&entry, args);
     Ok(Plan::Call { entry, args })
@@ -167,8 +164,15 @@ mod tests {
             ("search_business_data", json!({"query": "x", "sort": "newest"}), "sort: must be one of"),
             ("search_business_data", json!({"query": "x", "types": ["ticket,user"]}), "types.0"),
             ("call_api_endpoint", json!([]), "the arguments must be an object"),
-            ("call_api_endpoint", json!({"entryid": "x"}), "entryId: is required"),
-            ("call_api_endpoint", json!({"entryId": 7}), "entryId: is required"),
+            ("call_api_endpoint", json!({"id": "x"}), "entryId: is required"),
+            ("call_api_endpoint", json!({"entryId": null, "id": "x"}), "entryId: is required"),
+            ("call_api_endpoint", json!({"entryId": 7}), "entryId: must be a string"),
+            ("call_api_endpoint", json!({"entryId": ""}), "entryId: must not be empty"),
+            (
+                "call_api_endpoint",
+                json!({"entryId": "x".repeat(201)}),
+                "entryId: must have at most 200 characters",
+            ),
         ] {
             let refused = plan(tool, args.clone()).unwrap_err();
             assert!(refused.is_error && refused.text.contains(named), "{tool} {args}: {}", refused.text);

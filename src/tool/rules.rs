@@ -63,7 +63,13 @@ impl Default for CatalogRules {
             .map(String::from),
         );
         let prefixes = ["/api/v1/", "/api/workflow-definitions", "/api/workflow/registry/"].map(String::from);
-        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), unchecked: Vec::new(), timeouts: BTreeMap::new() }
+        Self {
+            prefixes: prefixes.into(),
+            denied,
+            effects: BTreeMap::new(),
+            unchecked: Vec::new(),
+            timeouts: BTreeMap::new(),
+        }
     }
 }
 

@@ -20,7 +20,8 @@ const ABOUT: [&str; 8] = ["pagination", "meta", "paging", "pageInfo", "page_info
 const PAGE: &[&str] = &["page", "pageno", "pagenumber", "currentpage"];
 const PAGES: &[&str] = &["totalpages", "pages", "pagecount", "lastpage", "numpages"];
 const MORE: &[&str] = &["hasnext", "hasmore", "hasnextpage", "more"];
-const TOTAL: &[&str] = &["total", "totalcount", "count", "recordcount", "totalrecords", "totalitems", "totalresults"];
+const TOTAL: &[&str] =
+    &["total", "totalcount", "count", "recordcount", "totalrecords", "totalitems", "totalresults"];
 const LIMIT: &[&str] = &["limit", "perpage", "pagesize", "size", "top"];
 const OFFSET: &[&str] = &["offset", "skip", "start"];
 const CURSOR: &[&str] = &["nextcursor", "endcursor", "nextpagetoken", "nexttoken"];
@@ -90,7 +91,8 @@ impl<'a> List<'a> {
         if let (Some(name), None) = (asked.declared(OFFSET), self.said.page) {
             return (kept, Some(one(name, (self.offset(asked) + kept).into())));
         }
-        let (Some(page_name), Some(limit_name), true) = (asked.declared(PAGE), asked.declared(LIMIT), kept > 0)
+        let (Some(page_name), Some(limit_name), true) =
+            (asked.declared(PAGE), asked.declared(LIMIT), kept > 0)
         else {
             return (kept, None);
         };
@@ -149,7 +151,9 @@ impl<'a> Said<'a> {
     fn read(json: &'a str) -> Self {
         let mut said = Self::default();
         said.note(json);
-        for (name, value) in members(json).filter(|(name, value)| ABOUT.contains(name) && value.starts_with('{')) {
+        for (name, value) in
+            members(json).filter(|(name, value)| ABOUT.contains(name) && value.starts_with('{'))
+        {
             said.note(value);
             if let Some(inner) = member(value, "pagination").filter(|_| name != "pagination") {
                 said.note(inner);
@@ -227,7 +231,8 @@ impl Asked<'_> {
     fn number(&self, names: &[&str]) -> Option<u64> {
         let name = self.declared(names)?;
         let read = |value: &Value| crate::tool::value::scalar(value)?.parse().ok();
-        let default = || self.entry.params_in(Place::Query).find(|param| param.name == name)?.schema.get("default");
+        let default =
+            || self.entry.params_in(Place::Query).find(|param| param.name == name)?.schema.get("default");
         self.args.query.get(name).filter(|value| !value.is_null()).or_else(default).and_then(read)
     }
 
@@ -237,7 +242,10 @@ impl Asked<'_> {
         self.query_names().filter(|name| {
             let name = plain(name);
             !PAGING.iter().any(|names| names.contains(&name.as_str()))
-                && !matches!(name.as_str(), "sort" | "order" | "sortby" | "orderby" | "orderdesc" | "ordering")
+                && !matches!(
+                    name.as_str(),
+                    "sort" | "order" | "sortby" | "orderby" | "orderdesc" | "ordering"
+                )
         })
     }
 }

@@ -4,24 +4,77 @@
 
 /// Tags by which a text is known for HTML.
 const TELLING: [&str; 30] = [
-    "a", "b", "blockquote", "br", "code", "div", "em", "font", "h1", "h2", "h3", "h4", "hr", "html", "i", "img", "li",
-    "mark", "ol", "p", "pre", "section", "span", "strong", "table", "td", "tr", "u", "ul", "body",
+    "a",
+    "b",
+    "blockquote",
+    "br",
+    "code",
+    "div",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "hr",
+    "html",
+    "i",
+    "img",
+    "li",
+    "mark",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "span",
+    "strong",
+    "table",
+    "td",
+    "tr",
+    "u",
+    "ul",
+    "body",
 ];
 /// Elements that begin a new line.
 const BLOCKS: [&str; 25] = [
-    "address", "article", "blockquote", "body", "div", "dd", "dl", "dt", "footer", "h1", "h2", "h3", "h4", "h5", "h6",
-    "header", "hr", "html", "ol", "pre", "section", "table", "tr", "ul", "figure",
+    "address",
+    "article",
+    "blockquote",
+    "body",
+    "div",
+    "dd",
+    "dl",
+    "dt",
+    "footer",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "html",
+    "ol",
+    "pre",
+    "section",
+    "table",
+    "tr",
+    "ul",
+    "figure",
 ];
 /// Elements whose content is no text.
 const UNSEEN: [&str; 6] = ["head", "noscript", "script", "style", "template", "title"];
 /// The character references that texts of helpdesks have (HTML, section 13.5), beside numeric ones.
+#[rustfmt::skip]
 const ENTITIES: [(&str, &str); 42] = [
-    ("amp", "&"), ("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'"), ("nbsp", " "), ("ensp", " "), ("emsp", " "),
-    ("thinsp", " "), ("zwnj", ""), ("zwj", ""), ("shy", ""), ("ndash", "–"), ("mdash", "—"), ("lsquo", "‘"),
-    ("rsquo", "’"), ("sbquo", "‚"), ("ldquo", "“"), ("rdquo", "”"), ("bdquo", "„"), ("laquo", "«"), ("raquo", "»"),
-    ("bull", "•"), ("middot", "·"), ("hellip", "…"), ("copy", "©"), ("reg", "®"), ("trade", "™"), ("euro", "€"),
-    ("pound", "£"), ("deg", "°"), ("plusmn", "±"), ("times", "×"), ("sect", "§"), ("auml", "ä"), ("ouml", "ö"),
-    ("uuml", "ü"), ("Auml", "Ä"), ("Ouml", "Ö"), ("Uuml", "Ü"), ("szlig", "ß"), ("eacute", "é"),
+    ("amp", "&"), ("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'"), ("nbsp", " "), ("ensp", " "),
+    ("emsp", " "), ("thinsp", " "), ("zwnj", ""), ("zwj", ""), ("shy", ""), ("ndash", "–"), ("mdash", "—"),
+    ("lsquo", "‘"), ("rsquo", "’"), ("sbquo", "‚"), ("ldquo", "“"), ("rdquo", "”"), ("bdquo", "„"),
+    ("laquo", "«"), ("raquo", "»"), ("bull", "•"), ("middot", "·"), ("hellip", "…"), ("copy", "©"),
+    ("reg", "®"), ("trade", "™"), ("euro", "€"), ("pound", "£"), ("deg", "°"), ("plusmn", "±"),
+    ("times", "×"), ("sect", "§"), ("auml", "ä"), ("ouml", "ö"), ("uuml", "ü"), ("Auml", "Ä"), ("Ouml", "Ö"),
+    ("Uuml", "Ü"), ("szlig", "ß"), ("eacute", "é"),
 ];
 
 /// The text of `html`; None where it does not look like HTML.
@@ -105,7 +158,8 @@ impl Writer {
                     self.tag(&tag);
                 }
             } else {
-                let end = rest.char_indices().skip(1).find(|(_, c)| *c == '<').map_or(rest.len(), |(at, _)| at);
+                let end =
+                    rest.char_indices().skip(1).find(|(_, c)| *c == '<').map_or(rest.len(), |(at, _)| at);
                 let (text, after) = rest.split_at(end);
                 self.text(&references(text));
                 rest = after;
@@ -173,7 +227,8 @@ impl Writer {
     fn end_link(&mut self) {
         let Some((whither, start)) = self.link.take() else { return };
         let shown = self.out.get(start..).unwrap_or_default().trim();
-        let leads = ["http://", "https://", "mailto:", "tel:", "/"].iter().any(|with| whither.starts_with(with));
+        let leads =
+            ["http://", "https://", "mailto:", "tel:", "/"].iter().any(|with| whither.starts_with(with));
         let bare = whither.trim_start_matches("mailto:").trim_start_matches("tel:");
         if leads && shown != bare && shown != whither {
             let blank = if shown.is_empty() { "" } else { " " };
@@ -255,7 +310,15 @@ mod tests {
 
     #[test]
     fn what_is_no_html_is_left_alone() {
-        for text in ["a < b and c > d", "mail <anna@example.com>", "1 &lt; 2", "", "<", "List<String>", "if (a<b) {c}"] {
+        for text in [
+            "a < b and c > d",
+            "mail <anna@example.com>",
+            "1 &lt; 2",
+            "",
+            "<",
+            "List<String>",
+            "if (a<b) {c}",
+        ] {
             assert_eq!(plain(text), None, "{text}");
         }
     }

@@ -102,9 +102,18 @@ mod tests {
     fn members_and_items_are_as_they_are_written() {
         let json = r#"{"b":1.50,"a\"":"x,:]}\\","":{"c":[1,{"d":2}]},"e":[],"f":null}"#;
         let all: Vec<_> = members(json).collect();
-        let wanted = [("b", "1.50"), ("a\\\"", "\"x,:]}\\\\\""), ("", r#"{"c":[1,{"d":2}]}"#), ("e", "[]"), ("f", "null")];
+        let wanted = [
+            ("b", "1.50"),
+            ("a\\\"", "\"x,:]}\\\\\""),
+            ("", r#"{"c":[1,{"d":2}]}"#),
+            ("e", "[]"),
+            ("f", "null"),
+        ];
         assert_eq!(all, wanted);
-        assert_eq!(items(r#"[1,[2,3],{"a":4},"5,6",true]"#).collect::<Vec<_>>(), ["1", "[2,3]", r#"{"a":4}"#, "\"5,6\"", "true"]);
+        assert_eq!(
+            items(r#"[1,[2,3],{"a":4},"5,6",true]"#).collect::<Vec<_>>(),
+            ["1", "[2,3]", r#"{"a":4}"#, "\"5,6\"", "true"]
+        );
         assert_eq!(member(r#"{"a":1,"b":{"a":2}}"#, "b"), Some(r#"{"a":2}"#));
         for none in ["{}", "[]", "7", "null", "\"[1]\""] {
             assert_eq!((members(none).count(), items(none).count()), (0, 0), "{none}");

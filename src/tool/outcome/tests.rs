@@ -22,7 +22,8 @@ fn asked(response: &RestResponse, declared: Value, args: &CallArgs, most: usize)
         .flatten()
         .map(|(name, schema)| json!({"name": name, "in": "query", "schema": schema}))
         .collect();
-    let bytes = json!([{"id": "x", "method": "get", "path": "/api/v1/x", "parameters": declared}]).to_string();
+    let bytes =
+        json!([{"id": "x", "method": "get", "path": "/api/v1/x", "parameters": declared}]).to_string();
     let catalog = Catalog::parse(bytes.as_bytes(), &CatalogRules::default()).unwrap();
     shape_for(response, &Asked { entry: &catalog.entries()[0], args, most }, None)
 }
@@ -199,25 +200,46 @@ fn the_next_page_is_told_in_the_arguments_of_the_endpoint() {
     let alga = |page: u64, more: bool| json!({"data": rows(25), "pagination": {"page": page, "limit": 25, "total": 60, "totalPages": 3, "hasNext": more, "hasPrev": false}});
     let assets = json!({"success": true, "data": rows(2), "pagination": {"page": 1, "limit": 2, "total": 3, "totalPages": 2}, "meta": {"version": "1"}});
     let django = json!({"count": 30, "next": "http://psa/api/x/?page=3&page_size=10&secret=1", "previous": null, "results": rows(10)});
-    let halo = |page: u64| json!({"page_no": page, "page_size": 50, "record_count": 120, "tickets": rows(50)});
+    let halo =
+        |page: u64| json!({"page_no": page, "page_size": 50, "record_count": 120, "tickets": rows(50)});
     let found = json!({"data": {"results": rows(2), "totalCount": 9, "nextCursor": "abc="}});
     for (declared, query, body, next_page) in [
         (&["page", "limit"][..], json!({}), alga(1, true), json!({"query": {"page": 2}})),
         (&["page", "limit"], json!({"page": 3}), alga(3, false), Value::Null),
         (&["limit"], json!({}), alga(1, true), Value::Null),
         (&["page", "limit"], json!({}), assets, json!({"query": {"page": 2}})),
-        (&["page", "page_size"], json!({"page": "2", "page_size": 10}), django, json!({"query": {"page": "3"}})),
+        (
+            &["page", "page_size"],
+            json!({"page": "2", "page_size": 10}),
+            django,
+            json!({"query": {"page": "3"}}),
+        ),
         (&["page_no", "page_size"], json!({}), halo(1), json!({"query": {"page_no": 2}})),
         (&["page_no", "page_size"], json!({}), halo(3), Value::Null),
         (&["query", "cursor"], json!({}), found, json!({"query": {"cursor": "abc="}})),
         // No word about pages: a full page may be followed by another.
-        (&["limit", "offset"], json!({"limit": 2}), json!({"data": rows(2)}), json!({"query": {"offset": 2}})),
-        (&["limit", "offset"], json!({"limit": 2, "offset": 4}), json!(rows(2)), json!({"query": {"offset": 6}})),
+        (
+            &["limit", "offset"],
+            json!({"limit": 2}),
+            json!({"data": rows(2)}),
+            json!({"query": {"offset": 2}}),
+        ),
+        (
+            &["limit", "offset"],
+            json!({"limit": 2, "offset": 4}),
+            json!(rows(2)),
+            json!({"query": {"offset": 6}}),
+        ),
         (&["limit", "offset"], json!({"limit": 3}), json!({"data": rows(2)}), Value::Null),
         (&["page", "per_page"], json!({"per_page": 2}), json!(rows(2)), json!({"query": {"page": 2}})),
         (&["page", "limit"], json!({"limit": 2}), json!({"data": []}), Value::Null),
         // One record, whatever lists it has.
-        (&["page", "limit"], json!({"limit": 1}), json!({"data": {"id": 1, "documents": rows(1)}}), Value::Null),
+        (
+            &["page", "limit"],
+            json!({"limit": 1}),
+            json!({"data": {"id": 1, "documents": rows(1)}}),
+            Value::Null,
+        ),
     ] {
         assert_eq!(next(declared, query.clone(), body.clone()), next_page, "{declared:?} {query} {body}");
     }
@@ -248,7 +270,10 @@ fn chosen_members_come_of_each_row_and_what_none_has_is_told() {
         result.text
     );
     let note = structured(&result)["note"].as_str().unwrap().to_owned();
-    assert_eq!(note, "fields: nothing here has `titel`; did you mean `title`? (there is: `id`, `title` and `client`)");
+    assert_eq!(
+        note,
+        "fields: nothing here has `titel`; did you mean `title`? (there is: `id`, `title` and `client`)"
+    );
     let single = response(200, "application/json", r#"{"data":{"id":1,"notes":[{"a":1,"b":2}]}}"#);
     let result = asked(&single, json!({}), &wish(&["notes.b"]), 65_536);
     assert_eq!(structured(&result)["data"], json!({"data": {"notes": [{"b": 2}]}}));
@@ -268,7 +293,8 @@ fn html_becomes_plain_text_where_it_is_asked_for_only() {
 
 /// A list of `count` rows of about a hundred bytes, as page `page` of `limit`.
 fn long_list(count: u64, page: u64, limit: u64) -> RestResponse {
-    let rows: Vec<Value> = (0..count).map(|n| json!({"id": (page - 1) * limit + n, "title": "x".repeat(80)})).collect();
+    let rows: Vec<Value> =
+        (0..count).map(|n| json!({"id": (page - 1) * limit + n, "title": "x".repeat(80)})).collect();
     let body = json!({"data": rows, "pagination": {"page": page, "limit": limit, "total": 1000}});
     response(200, "application/json", body.to_string())
 }
@@ -281,11 +307,15 @@ fn a_long_list_is_cut_between_rows_and_says_how_to_get_the_rest() {
     let value = structured(&result);
     let rows = value["data"]["data"].as_array().unwrap().len();
     assert!((20..40).contains(&rows), "{rows}");
-    assert_eq!(value["cut"], json!({"rows": rows, "of": 100, "narrow": ["fields", "query.search", "query.status_id"]}));
+    assert_eq!(
+        value["cut"],
+        json!({"rows": rows, "of": 100, "narrow": ["fields", "query.search", "query.status_id"]})
+    );
     assert_eq!(value["next"], json!({"query": {"limit": rows, "page": 2}}));
     assert_eq!(value["data"]["pagination"]["total"], 1000);
     // Later pages go on exactly where the rows end.
-    let value = structured(&asked(&long_list(100, 3, 100), declared, &args(json!({"limit": 100, "page": 3})), 4_096));
+    let value =
+        structured(&asked(&long_list(100, 3, 100), declared, &args(json!({"limit": 100, "page": 3})), 4_096));
     let last = value["data"]["data"].as_array().unwrap().last().unwrap()["id"].as_u64().unwrap();
     let (page, limit) = (&value["next"]["query"]["page"], &value["next"]["query"]["limit"]);
     assert_eq!((page.as_u64().unwrap() - 1) * limit.as_u64().unwrap(), last + 1);
@@ -300,7 +330,8 @@ fn a_long_list_is_cut_between_rows_and_says_how_to_get_the_rest() {
 #[test]
 fn one_record_that_is_too_large_loses_the_ends_of_its_longest_texts() {
     let body = json!({"data": {"id": "7", "note": "n".repeat(30_000), "title": "t".repeat(300)}});
-    let result = asked(&response(200, "application/json", body.to_string()), json!({}), &CallArgs::default(), 8_192);
+    let result =
+        asked(&response(200, "application/json", body.to_string()), json!({}), &CallArgs::default(), 8_192);
     assert!(result.text.len() <= 8_192 && result.text.len() > 6_000, "{}", result.text.len());
     let value = structured(&result);
     assert_eq!(value["cut"], json!({"texts": ["data.note"], "narrow": ["fields"]}));
@@ -308,15 +339,28 @@ fn one_record_that_is_too_large_loses_the_ends_of_its_longest_texts() {
     assert_eq!(value["data"]["data"]["title"], body["data"]["title"]);
     let row = json!({"data": [body["data"], {"id": "8"}]});
     let declared = json!({"offset": {}});
-    let value = structured(&asked(&response(200, "application/json", row.to_string()), declared, &CallArgs::default(), 8_192));
-    assert_eq!((&value["cut"]["rows"], &value["cut"]["of"], &value["cut"]["texts"]), (&json!(1), &json!(2), &json!(["note"])));
+    let value = structured(&asked(
+        &response(200, "application/json", row.to_string()),
+        declared,
+        &CallArgs::default(),
+        8_192,
+    ));
+    assert_eq!(
+        (&value["cut"]["rows"], &value["cut"]["of"], &value["cut"]["texts"]),
+        (&json!(1), &json!(2), &json!(["note"]))
+    );
     assert_eq!(value["next"], json!({"query": {"offset": 1}}));
 }
 
 #[test]
 fn what_cannot_be_cut_is_described() {
     let many: Map<String, Value> = (0..2_000).map(|n| (format!("member{n}"), json!(n))).collect();
-    let result = asked(&response(200, "application/json", Value::from(many).to_string()), json!({}), &CallArgs::default(), 4_096);
+    let result = asked(
+        &response(200, "application/json", Value::from(many).to_string()),
+        json!({}),
+        &CallArgs::default(),
+        4_096,
+    );
     let value = structured(&result);
     assert!(value["data"].is_null() && value["cut"]["bytes"].as_u64().unwrap() > 20_000, "{value}");
     let csv = response(200, "text/csv", "a,b,c\n".repeat(5_000));

@@ -48,7 +48,8 @@ pub(super) fn kept(json: &str, wanted: &[(usize, &str)], seen: &mut [bool]) -> O
 
 /// A copy in which `change` has its way with every text. It gets the dotted path and the text as it is written.
 pub(super) fn with_texts(json: &str, change: &mut dyn FnMut(&str, &str) -> Option<String>) -> String {
-    let mut copy = Copy { out: String::with_capacity(json.len()), at: String::new(), most: usize::MAX, change };
+    let mut copy =
+        Copy { out: String::with_capacity(json.len()), at: String::new(), most: usize::MAX, change };
     copy.value(json);
     copy.out
 }
@@ -120,7 +121,8 @@ pub(super) fn shrunk(json: &str, room: usize) -> Option<Shrunk> {
         None
     });
     let excess = json.len().saturating_sub(room);
-    let gain = |longest: usize| lengths.iter().map(|length| length.saturating_sub(longest + MARK)).sum::<usize>();
+    let gain =
+        |longest: usize| lengths.iter().map(|length| length.saturating_sub(longest + MARK)).sum::<usize>();
     let (mut low, mut high) = (SHORTEST, lengths.iter().copied().max().unwrap_or(SHORTEST).max(SHORTEST));
     while low < high {
         let middle = low + (high - low).div_ceil(2);
@@ -175,7 +177,10 @@ mod tests {
     fn chosen_members_keep_their_order_and_their_digits() {
         let json = r#"{"b":1.50,"a":"x","c":{"d":[{"e":1e2,"f":2},{"f":3}],"g":4},"a.b":5,"n":{"m":null}}"#;
         assert_eq!(chosen(json, &["a", "b"]).0, r#"{"b":1.50,"a":"x"}"#);
-        assert_eq!(chosen(json, &["c.d.e", "a.b", "no"]), (r#"{"c":{"d":[{"e":1e2},{}]},"a.b":5}"#.to_owned(), vec![true, true, false]));
+        assert_eq!(
+            chosen(json, &["c.d.e", "a.b", "no"]),
+            (r#"{"c":{"d":[{"e":1e2},{}]},"a.b":5}"#.to_owned(), vec![true, true, false])
+        );
         assert_eq!(chosen(json, &["c", "c.g", "n.m.x"]).1, [true, false, false]);
         assert_eq!(chosen(r#"[{"a":1,"b":2},{"b":3}]"#, &["a"]).0, r#"[{"a":1},{}]"#);
         assert_eq!(chosen(r#"{"\u00e4":1}"#, &["ä"]).0, r#"{"\u00e4":1}"#);

@@ -202,7 +202,10 @@ fn projected(json: &str, fields: &[String], notes: &mut Vec<String>) -> String {
     for field in missing.take(MOST_NAMES) {
         let near = did_you_mean(field, there.iter().copied());
         let there = listed(there.iter().copied(), 40);
-        notes.push(format!("fields: nothing here has {}{near} (there is: {there})", crate::tool::text::quoted(field)));
+        notes.push(format!(
+            "fields: nothing here has {}{near} (there is: {there})",
+            crate::tool::text::quoted(field)
+        ));
     }
     let start = of.as_ptr() as usize - json.as_ptr() as usize;
     let (before, after) = (json.get(..start), json.get(start + of.len()..));
