@@ -87,7 +87,17 @@ impl CatalogRules {
             .iter()
             .filter(|(_, timeout)| timeout.0.is_zero())
             .map(|(id, _)| (format!("timeouts.{id}"), "must be more than nothing".to_owned()));
-        prefixes.chain(denied).chain(timeouts).collect()
+        let unreadable = |named: &String| {
+            named
+                .trim()
+                .split_once(char::is_whitespace)
+                .is_some_and(|(method, path)| Verb::parse(method).is_none() || !path.trim().starts_with('/'))
+        };
+        let unchecked =
+            self.unchecked.iter().enumerate().filter(|(_, named)| unreadable(named)).map(|(index, named)| {
+                (format!("unchecked[{index}]"), format!("`{named}`: write an entry's id, or `METHOD /path`"))
+            });
+        prefixes.chain(denied).chain(timeouts).chain(unchecked).collect()
     }
 
     /// Whether the operator names this entry as one whose bodies are not checked.
@@ -252,7 +262,7 @@ mod tests {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
             effects: BTreeMap::new(),
-            unchecked: Vec::new(),
+            unchecked: vec!["get-_a".into(), "GET /a".into(), "FETCH /a".into(), "GET a".into()],
             timeouts: BTreeMap::new(),
         };
         let problems = rules.problems();
@@ -267,7 +277,9 @@ mod tests {
                 "denied[3]",
                 "denied[4]",
                 "denied[5]",
-                "denied[6]"
+                "denied[6]",
+                "unchecked[2]",
+                "unchecked[3]"
             ]
         );
         assert!(CatalogRules::default().problems().is_empty());

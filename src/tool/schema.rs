@@ -230,10 +230,25 @@ fn sanitized(schema: &Value, depth: usize) -> Value {
                 };
                 kept.insert(keyword.clone(), value);
             }
+            if keywords.get("nullable") == Some(&Value::Bool(true)) {
+                take_null(&mut kept);
+            }
             Value::Object(kept)
         }
         Value::Array(schemas) => schemas.iter().map(|schema| sanitized(schema, depth - 1)).collect(),
         other => other.clone(),
+    }
+}
+
+/// `nullable` as OpenAPI 3.0 has it, in the words of JSON Schema.
+fn take_null(keywords: &mut Map<String, Value>) {
+    if let Some(kind @ Value::String(_)) = keywords.get("type").cloned() {
+        keywords.insert("type".into(), Value::Array(vec![kind, "null".into()]));
+        if let Some(Value::Array(options)) = keywords.get_mut("enum")
+            && !options.contains(&Value::Null)
+        {
+            options.push(Value::Null);
+        }
     }
 }
 
@@ -370,6 +385,15 @@ mod tests {
             deep = json!({"a": deep});
         }
         assert!(Checker::new(&schema).unwrap().check(&deep).is_ok());
+    }
+
+    #[test]
+    fn what_is_nullable_in_the_older_way_may_be_null() {
+        let schema = json!({"properties": {"a": {"type": "string", "nullable": true, "enum": ["x"]}, "b": {"type": "integer"},
+            "nullable": {"type": "boolean"}}});
+        assert!(Checker::new(&schema).unwrap().check(&json!({"a": null, "nullable": true})).is_ok());
+        let wrong = json!({"a": 1, "b": null, "nullable": null});
+        assert_eq!(said(schema, wrong).len(), 4);
     }
 
     #[test]

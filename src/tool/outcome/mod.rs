@@ -121,7 +121,7 @@ pub(super) fn shape_for(response: &RestResponse, asked: &Asked<'_>, key_hint: Op
 
 fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
     let status = response.status;
-    let done = |View { data, beside }: View| {
+    let done = |View { data, beside }: View<'_>| {
         // Written by hand, for the data stays as it is.
         let mut text = format!(r#"{{"status":{status},"ok":true,"#);
         for (name, value) in ["note", "next", "cut"].iter().filter_map(|name| beside.get_key_value(*name)) {

@@ -1,6 +1,7 @@
 //! Answers of all shapes, and what an agent is told of them.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::super::catalog::{Catalog, CatalogRules};
 use super::*;
@@ -376,5 +377,47 @@ fn what_was_understood_differently_is_told_with_the_answer_and_with_an_error() {
     for status in [200, 404] {
         let result = asked(&response(status, "application/json", "{}"), json!({}), &args, 65_536);
         assert_eq!(structured(&result)["note"], "id: read as path.id");
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let text =
+        prop_oneof!["[a-z<>&;/\"' \\\\\u{e4}\u{1f600}]{0,40}", "(<p>|</p>|<a href=\"|&#|;|<br|>|x){0,8}"];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text.prop_map(Value::from),
+        "x{1,3000}".prop_map(Value::from),
+    ];
+    let name = prop_oneof![
+        "data|results|pagination|page|total|next|nextCursor|hasNext|limit",
+        "[a-z.\"\u{e4}]{0,6}"
+    ];
+    leaf.prop_recursive(4, 60, 8, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            proptest::collection::btree_map(name.clone(), inner, 0..8)
+                .prop_map(|members| members.into_iter().collect::<Map<_, _>>().into()),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever the PSA says and the agent wishes, a result is JSON, and no larger than it may be.
+    #[test]
+    fn every_answer_becomes_one_that_can_be_read_and_has_its_size(
+        body in any_json(), most in 4_096_usize..20_000, plain_text: bool, chosen in proptest::bool::weighted(0.3), limit in 0_u64..9,
+    ) {
+        let fields = if chosen { vec!["data".to_owned(), "a.b".to_owned()] } else { vec![] };
+        let answer = Wish { fields, plain_text, turn: Turn::Query };
+        let args = CallArgs { answer, ..args(json!({"limit": limit, "page": 2})) };
+        let declared = json!({"limit": {}, "page": {}, "offset": {}, "cursor": {}});
+        let result = asked(&response(200, "application/json", body.to_string()), declared, &args, most);
+        let value = structured(&result);
+        prop_assert!(result.text.len() <= most, "{} of {most}", result.text.len());
+        if !plain_text && !chosen && value.get("cut").is_none() {
+            prop_assert_eq!(&value["data"], &body);
+        }
     }
 }

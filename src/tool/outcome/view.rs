@@ -1,5 +1,7 @@
 //! What of the PSA's JSON is shown, and Sidegate's own words about it: which page comes next, what was cut.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::list::List;
@@ -15,29 +17,28 @@ const BESIDE: usize = 1_024;
 const MOST_NAMES: usize = 10;
 
 /// An answer's data, and what is said about it.
-pub(super) struct View {
-    pub data: String,
+pub(super) struct View<'a> {
+    pub data: Cow<'a, str>,
     /// Sidegate's own members: `note`, `next`, `cut`.
     pub beside: Map<String, Value>,
 }
 
 /// The PSA's compact JSON as it was asked for, in about [`Asked::most`] bytes.
-pub(super) fn view(json: &str, asked: &Asked<'_>) -> View {
+pub(super) fn view<'a>(json: &'a str, asked: &Asked<'_>) -> View<'a> {
     let mut notes = asked.args.notes.clone();
     let wish = &asked.args.answer;
-    let mut data = None;
+    let mut data = Cow::Borrowed(json);
     if !wish.fields.is_empty() {
-        data = Some(projected(json, &wish.fields, &mut notes));
+        data = projected(json, &wish.fields, &mut notes).into();
     }
     if wish.plain_text {
-        let whole = data.as_deref().unwrap_or(json);
-        data = Some(with_texts(whole, &mut |_, written| {
+        let less = with_texts(&data, &mut |_, written| {
             // On the path of every text: most have no bracket.
             let html = text(written).filter(|html| html.contains('<'))?;
             plain(&html).map(|plain| quoted(&plain))
-        }));
+        });
+        data = less.into();
     }
-    let data = data.unwrap_or_else(|| json.to_owned());
     let mut beside = Map::new();
     if !notes.is_empty() {
         beside.insert("note".into(), notes.join("; ").into());
@@ -60,11 +61,11 @@ pub(super) fn view(json: &str, asked: &Asked<'_>) -> View {
         cut.insert("narrow".into(), narrow.into());
     }
     beside.insert("cut".into(), cut.into());
-    View { data, beside }
+    View { data: data.into(), beside }
 }
 
 /// A text body in at most about [`Asked::most`] bytes, cut at the end of a line.
-pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View {
+pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View<'static> {
     let mut beside = Map::new();
     if !asked.args.notes.is_empty() {
         beside.insert("note".into(), asked.args.notes.join("; ").into());
@@ -77,7 +78,7 @@ pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View {
     let room = asked.most.saturating_sub(BESIDE);
     let written = quoted(&text);
     if written.len() <= room {
-        return View { data: written, beside };
+        return View { data: written.into(), beside };
     }
     let mut end = text.floor_char_boundary(room * text.len() / written.len());
     if let Some(line) = text.get(..end).and_then(|shown| shown.rfind('\n')) {
@@ -90,7 +91,7 @@ pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View {
         cut["narrow"] = narrow.into();
     }
     beside.insert("cut".into(), cut);
-    View { data: quoted(shown), beside }
+    View { data: quoted(shown).into(), beside }
 }
 
 /// The arguments for the next page, in the form that the tool has them.

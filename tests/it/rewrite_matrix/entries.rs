@@ -63,7 +63,7 @@ fn ids() -> Vec<Row> {
         Row::new(format!("entryId is {name}"), Post::Arguments(json!({ "entryId": id })), refused([said]))
     };
     vec![
-        given("null", json!(null), "entryId: must be a string"),
+        given("null", json!(null), "entryId: is required"),
         given("a list", json!([LIST]), "entryId: must be a string"),
         given("an object", json!({"toString": LIST}), "entryId: must be a string"),
         given("a number", json!(0), "entryId: must be a string"),
