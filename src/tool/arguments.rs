@@ -134,17 +134,28 @@ impl Understanding<'_> {
         for (group, aliases) in GROUPS {
             for name in std::iter::once(&group).chain(aliases) {
                 // A parameter of this name that the entry declares is that parameter.
-                if let Some(value) = given.get(*name)
-                    && (*name == group || self.spots(name).is_empty())
+                let Some(value) = given.get(*name) else { continue };
+                let declared = !self.spots(name).is_empty();
+                if *name == group
+                    && declared
+                    && group != "body"
+                    && !value.is_null()
+                    && object(value).is_none()
                 {
+                    self.loose.push(((*name).to_owned(), (*name).to_owned(), value.clone()));
+                } else if *name == group || !declared {
                     self.take(group, name, value);
                 }
             }
         }
         let is_group =
             |name: &str| GROUPS.iter().any(|(group, aliases)| *group == name || aliases.contains(&name));
+        let declared = !self.spots("parameters").is_empty();
         if let Some(parameters) = given.get("parameters").filter(|value| !value.is_null()) {
             match object(parameters) {
+                _ if declared => {
+                    self.loose.push(("parameters".into(), "parameters".into(), parameters.clone()));
+                }
                 Some(parameters) => {
                     for (name, value) in parameters {
                         let field = format!("parameters.{}", excerpt(&name, 80));
@@ -461,6 +472,18 @@ mod tests {
                 sent(&put, given.clone()).unwrap_or_else(|said| panic!("{given}: {said:?}"));
             assert_eq!(target, "/api/v1/tickets/7", "{given}");
             assert_eq!(body, Some(json!({"title": "x", "minutes": 45})), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_is_called_like_a_group_is_known_by_its_value() {
+        let raw = json!([{"id": "s", "method": "get", "path": "/api/v1/search", "parameters": [{"name": "query", "in": "query"}, {"name": "limit", "in": "query"}]}]);
+        let catalog = Catalog::parse(raw.to_string().as_bytes(), &CatalogRules::default()).unwrap();
+        let search = &catalog.entries()[0];
+        for given in
+            [json!({"query": "printer", "limit": 2}), json!({"query": {"query": "printer", "limit": 2}})]
+        {
+            assert_eq!(sent(search, given).unwrap().0, "/api/v1/search?query=printer&limit=2");
         }
     }
 

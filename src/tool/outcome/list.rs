@@ -28,6 +28,9 @@ const CURSOR: &[&str] = &["nextcursor", "endcursor", "nextpagetoken", "nexttoken
 const TAKES_CURSOR: &[&str] = &["cursor", "pagetoken", "nextpagetoken", "nextcursor", "after", "token"];
 const NEXT: &[&str] = &["next", "nexturl", "nextlink", "nextpage"];
 
+/// The longest cursor, and the longest URL of a next page, that is handed on, in bytes.
+const LONGEST: usize = 2_000;
+
 /// A list in an answer.
 pub(super) struct List<'a> {
     /// The JSON array.
@@ -129,9 +132,14 @@ fn one(name: &str, value: Value) -> Map<String, Value> {
 }
 
 fn rows_of<'a>(json: &'a str, said: &Said<'_>, outer: bool) -> Option<&'a str> {
+    // `{"invoice_id":7,"total":12,"items":[...]}` is one record.
+    let is_record =
+        members(json).any(|(name, _)| name == "id" || name.ends_with("_id") || name.ends_with("Id"));
     for name in ROWS {
         match member(json, name) {
-            Some(value) if value.starts_with('[') && (outer || name != "data") => return Some(value),
+            Some(value) if value.starts_with('[') && (outer && name == "data" || !is_record) => {
+                return Some(value);
+            }
             // `{"data":{"results":[...],"nextCursor":...}}`
             Some(value) if value.starts_with('{') && outer && name == "data" => {
                 if let (Some(rows), true) = (rows_of(value, said, false), said.counts()) {
@@ -144,7 +152,7 @@ fn rows_of<'a>(json: &'a str, said: &Said<'_>, outer: bool) -> Option<&'a str> {
     // `{"record_count":2,"tickets":[...]}`: the only list beside counts.
     let mut lists = members(json).filter(|(_, value)| value.starts_with('['));
     let (first, second) = (lists.next(), lists.next());
-    first.filter(|_| second.is_none() && said.counts() && outer).map(|(_, value)| value)
+    first.filter(|_| second.is_none() && said.counts() && outer && !is_record).map(|(_, value)| value)
 }
 
 impl<'a> Said<'a> {
@@ -180,10 +188,16 @@ impl<'a> Said<'a> {
             } else if is(OFFSET) {
                 self.offset = self.offset.or_else(number);
             } else if is(CURSOR) {
-                self.cursor = self.cursor.take().or_else(|| text(value).filter(|cursor| !cursor.is_empty()));
+                self.cursor = self
+                    .cursor
+                    .take()
+                    .or_else(|| text(value).filter(|cursor| (1..=LONGEST).contains(&cursor.len())));
             } else if is(NEXT) {
                 let value = member(value, "href").unwrap_or(value);
-                self.next = self.next.take().or_else(|| text(value).filter(|next| next.contains('?')));
+                self.next = self
+                    .next
+                    .take()
+                    .or_else(|| text(value).filter(|next| next.contains('?') && next.len() <= LONGEST));
             }
         }
     }
@@ -234,6 +248,11 @@ impl Asked<'_> {
         let default =
             || self.entry.params_in(Place::Query).find(|param| param.name == name)?.schema.get("default");
         self.args.query.get(name).filter(|value| !value.is_null()).or_else(default).and_then(read)
+    }
+
+    /// The parameter that says how many rows there may be.
+    pub(super) fn limit_name(&self) -> Option<&str> {
+        self.declared(LIMIT)
     }
 
     /// What would make the answer smaller: parameters that are no page's.

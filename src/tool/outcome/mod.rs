@@ -111,12 +111,24 @@ pub(super) fn shape_for(response: &RestResponse, asked: &Asked<'_>, key_hint: Op
         300..=399 => redirected(response),
         _ => refused(response, key_hint),
     };
-    let failed = result.is_error && !asked.args.notes.is_empty();
-    if failed && let Ok(Value::Object(mut members)) = serde_json::from_str(&result.text) {
-        members.insert("note".into(), asked.args.notes.join("; ").into());
+    if let (true, Some(note)) = (result.is_error, noted(&asked.args.notes))
+        && let Ok(Value::Object(mut members)) = serde_json::from_str(&result.text)
+    {
+        members.insert("note".into(), note.into());
         return ToolResult::failed(members.into());
     }
     result
+}
+
+/// The most notes that are told.
+const MOST_NOTES: usize = 12;
+
+/// Notes as one text.
+fn noted(notes: &[String]) -> Option<String> {
+    let mut told: Vec<String> = notes.iter().take(MOST_NOTES).map(|note| excerpt(note, 1_000)).collect();
+    let more = notes.len().saturating_sub(told.len());
+    told.extend((more > 0).then(|| format!("and {more} more")));
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
@@ -146,6 +158,9 @@ fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
                 }
                 false => format!("binary body, {kind}, {bytes} bytes, not shown").into(),
             };
+            if let (Some(note), Some(more)) = (result["note"].as_str(), noted(&asked.args.notes)) {
+                result["note"] = format!("{note}; {more}").into();
+            }
             ToolResult::json(result)
         }
         Body::Page => failure(

@@ -238,6 +238,18 @@ fn the_next_page_is_told_in_the_arguments_of_the_endpoint() {
         (
             &["page", "limit"],
             json!({"limit": 1}),
+            json!({"data": {"invoice_id": 1, "total": 9, "items": rows(1)}}),
+            Value::Null,
+        ),
+        (
+            &["page", "limit"],
+            json!({"limit": 1}),
+            json!({"id": 1, "total": 9, "items": rows(1)}),
+            Value::Null,
+        ),
+        (
+            &["page", "limit"],
+            json!({"limit": 1}),
             json!({"data": {"id": 1, "documents": rows(1)}}),
             Value::Null,
         ),
@@ -326,6 +338,30 @@ fn a_long_list_is_cut_between_rows_and_says_how_to_get_the_rest() {
     let value = structured(&asked(&body, offset, &args(json!({"offset": 50})), 4_096));
     let rows = value["data"]["data"].as_array().unwrap().len();
     assert_eq!(value["next"], json!({"query": {"offset": 50 + rows}}));
+}
+
+#[test]
+fn what_cannot_be_gone_on_with_is_to_be_asked_for_in_smaller_parts() {
+    let body = json!({"data": {"results": vec![json!({"title": "x".repeat(500)}); 30], "nextCursor": "c"}});
+    let declared = json!({"query": {}, "limit": {}, "cursor": {}});
+    let args = CallArgs { answer: Wish { turn: Turn::Flat, ..Wish::default() }, ..CallArgs::default() };
+    let value =
+        structured(&asked(&response(200, "application/json", body.to_string()), declared, &args, 4_096));
+    assert!(value.get("next").is_none(), "the rows between would be lost");
+    assert_eq!(value["cut"]["narrow"], json!(["limit", "query"]));
+}
+
+#[test]
+fn many_notes_are_told_in_few_words() {
+    let args = CallArgs {
+        notes: (0..500).map(|n| format!("body.{n}: read\u{1b} as a number")).collect(),
+        ..CallArgs::default()
+    };
+    let note = structured(&asked(&response(200, "", "{}"), json!({}), &args, 65_536))["note"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(note.ends_with("; and 488 more") && !note.contains('\u{1b}'), "{note}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::list::List;
 use super::plain::plain;
 use super::scan::{member, members, quoted, text};
 use super::trim::{Shrunk, kept, shrunk, with_texts};
-use super::{Asked, Turn};
+use super::{Asked, Turn, noted};
 use crate::tool::text::{did_you_mean, listed};
 
 /// Bytes of an answer that are kept free for what stands beside the data.
@@ -40,14 +40,15 @@ pub(super) fn view<'a>(json: &'a str, asked: &Asked<'_>) -> View<'a> {
         data = less.into();
     }
     let mut beside = Map::new();
-    if !notes.is_empty() {
-        beside.insert("note".into(), notes.join("; ").into());
-    }
-    let said: usize = notes.iter().map(|note| note.len() + 2).sum();
-    let room = asked.most.saturating_sub(BESIDE + said);
+    let note = noted(&notes);
+    // As JSON it may be longer than it is.
+    let said = note.as_deref().map_or(0, |note| quoted(note).len());
+    beside.extend(note.map(|note| ("note".to_owned(), note.into())));
     let list = List::find(&data);
+    let next = list.as_ref().and_then(|list| list.next(asked));
+    let ahead: usize = next.iter().flatten().map(|(name, value)| name.len() + value.to_string().len()).sum();
+    let room = asked.most.saturating_sub(BESIDE + said + ahead);
     if data.len() <= room {
-        let next = list.and_then(|list| list.next(asked));
         beside.extend(next.and_then(|next| turned(next, asked)));
         return View { data, beside };
     }
@@ -55,8 +56,10 @@ pub(super) fn view<'a>(json: &'a str, asked: &Asked<'_>) -> View<'a> {
         Some(list) => shortened(&data, &list, asked, room),
         None => lessened(&data, room),
     };
+    // What cannot be gone on with has to be asked for in smaller parts.
+    let smaller = cut.contains_key("rows") && next.is_none();
     beside.extend(next.and_then(|next| turned(next, asked)));
-    let narrow = narrowing(asked);
+    let narrow = narrowing(asked, smaller);
     if !narrow.is_empty() {
         cut.insert("narrow".into(), narrow.into());
     }
@@ -67,15 +70,15 @@ pub(super) fn view<'a>(json: &'a str, asked: &Asked<'_>) -> View<'a> {
 /// A text body in at most about [`Asked::most`] bytes, cut at the end of a line.
 pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View<'static> {
     let mut beside = Map::new();
-    if !asked.args.notes.is_empty() {
-        beside.insert("note".into(), asked.args.notes.join("; ").into());
-    }
+    let note = noted(&asked.args.notes);
+    let said = note.as_deref().map_or(0, |note| quoted(note).len());
+    beside.extend(note.map(|note| ("note".to_owned(), note.into())));
     let text = match asked.args.answer.plain_text.then(|| plain(&text)).flatten() {
         Some(plain) => plain,
         None => text,
     };
     // As JSON it may be longer; the marks of most texts make it a little so.
-    let room = asked.most.saturating_sub(BESIDE);
+    let room = asked.most.saturating_sub(BESIDE + said);
     let written = quoted(&text);
     if written.len() <= room {
         return View { data: written.into(), beside };
@@ -86,7 +89,8 @@ pub(super) fn view_text(text: String, asked: &Asked<'_>) -> View<'static> {
     }
     let shown = text.get(..end).unwrap_or_default();
     let mut cut = json!({"characters": shown.chars().count(), "of": text.chars().count()});
-    let narrow: Vec<String> = asked.narrowing().take(MOST_NAMES).map(|name| asked.named(name)).collect();
+    // Members cannot be chosen of a text.
+    let narrow: Vec<String> = narrowing(asked, false).into_iter().filter(|name| name != "fields").collect();
     if !narrow.is_empty() {
         cut["narrow"] = narrow.into();
     }
@@ -104,18 +108,16 @@ fn turned(next: Map<String, Value>, asked: &Asked<'_>) -> Option<(String, Value)
     Some(("next".to_owned(), next))
 }
 
-fn narrowing(asked: &Asked<'_>) -> Vec<String> {
-    let fields = matches!(asked.args.answer.turn, Turn::Query).then(|| "fields".to_owned());
-    fields.into_iter().chain(asked.narrowing().take(MOST_NAMES).map(|name| asked.named(name))).collect()
-}
-
-impl Asked<'_> {
-    /// A query parameter as the tool's arguments have it.
-    fn named(&self, name: &str) -> String {
-        match self.args.answer.turn {
-            Turn::Query => format!("query.{name}"),
-            Turn::Flat | Turn::Unknown => name.to_owned(),
+/// The arguments that would make the answer smaller, in the form that the tool has them; `smaller`: also how many rows.
+fn narrowing(asked: &Asked<'_>, smaller: bool) -> Vec<String> {
+    let limit = asked.limit_name().filter(|_| smaller);
+    let names = limit.into_iter().chain(asked.narrowing().take(MOST_NAMES));
+    match asked.args.answer.turn {
+        Turn::Query => {
+            std::iter::once("fields".to_owned()).chain(names.map(|name| format!("query.{name}"))).collect()
         }
+        Turn::Flat => names.map(str::to_owned).collect(),
+        Turn::Unknown => Vec::new(),
     }
 }
 
