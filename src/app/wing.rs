@@ -183,6 +183,7 @@ impl Shared {
             ),
             desk: DeskTerms {
                 call_timeout: server.call_timeout.0,
+                max_result: config.tools.max_result.0,
                 limits: config.limits,
                 sessions: config.sessions.clone(),
                 rules: self.redactors.of(&row.id),

@@ -39,6 +39,7 @@ use crate::policy::PolicyConfig;
 use crate::psa::PsaConfig;
 use crate::store::StoreConfig;
 use crate::tool::catalog::CatalogRules;
+use crate::tool::config::ToolsConfig;
 use crate::trace::TraceConfig;
 
 /// Gathers the sections: `[name]` under `tables`, `[[name]]` under `lists`, one line each.
@@ -113,6 +114,8 @@ sections! {
         psa: PsaConfig,
         /// Which of the PSA's endpoints are offered.
         catalog: CatalogRules,
+        /// How much of an answer agents are shown.
+        tools: ToolsConfig,
         /// What agents may do.
         policy: PolicyConfig,
         /// How often is too often.

@@ -15,7 +15,7 @@ use crate::policy::{self, Decision, Permit};
 use crate::psa::{KeyError, PsaError, SendOutcome};
 use crate::tool::effect::Effect;
 use crate::tool::rest::RestResponse;
-use crate::tool::rewrite::{self, ToolResult};
+use crate::tool::rewrite::{self, Asked, ToolResult};
 use crate::tool::table::Plan;
 
 /// On whose behalf, since when, until who leaves.
@@ -137,7 +137,8 @@ impl Desk {
                 self.parts.metrics.upstream_seconds.observe(sent.elapsed().as_secs_f64());
                 self.parts.metrics.answered(response.status);
                 trail.answered(response.status);
-                let result = self.parts.tools.shape(&response);
+                let asked = Asked { entry: &entry, args: &args, most: self.max_result() };
+                let result = self.parts.tools.shape(&response, &asked);
                 let outcome = if result.is_error { "tool_error" } else { "ok" };
                 Ok((result, outcome))
             }

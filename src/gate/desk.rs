@@ -4,6 +4,7 @@
 //! body, and gives back what is to be said.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -65,6 +66,8 @@ pub struct DeskParts {
 pub struct DeskTerms {
     /// The longest a whole call may take.
     pub call_timeout: Duration,
+    /// About the largest result of a tool, in bytes.
+    pub max_result: usize,
     /// How often is too often.
     pub limits: LimitsConfig,
     /// How sessions are kept.
@@ -77,6 +80,7 @@ pub struct DeskTerms {
 pub struct Desk {
     pub(super) parts: DeskParts,
     call_timeout: ArcSwap<Duration>,
+    max_result: AtomicUsize,
     rules: ArcSwap<Rules>,
     pub(super) limits: Limits,
     pub(super) sessions: Sessions,
@@ -153,6 +157,7 @@ impl Desk {
         Arc::new(Self {
             listings: REVISIONS.iter().copied().map(raw).collect(),
             call_timeout: ArcSwap::from_pointee(terms.call_timeout),
+            max_result: AtomicUsize::new(terms.max_result),
             rules: ArcSwap::from(terms.rules),
             limits: Limits::new(terms.limits),
             sessions: Sessions::new(terms.sessions),
@@ -168,7 +173,13 @@ impl Desk {
         self.limits.adopt(terms.limits);
         self.sessions.adopt(terms.sessions);
         self.call_timeout.store(Arc::new(terms.call_timeout));
+        self.max_result.store(terms.max_result, Ordering::Relaxed);
         self.rules.store(terms.rules);
+    }
+
+    /// About the largest result of a tool, in bytes.
+    pub(super) fn max_result(&self) -> usize {
+        self.max_result.load(Ordering::Relaxed)
     }
 
     /// The longest that a call of `visitor` may take.

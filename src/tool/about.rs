@@ -4,7 +4,7 @@
 //! Knows what can be asked and not the answers: those are the gate's.
 
 use super::effect::Effect;
-use super::entry::Entry;
+use super::entry::{Compiled, Entry};
 use super::rest::Verb;
 
 /// One question. Answered by Sidegate, without the PSA and without a key.
@@ -118,6 +118,8 @@ impl About {
             playbooks: Vec::new(),
             effect: Effect::Read,
             timeout: None,
+            unchecked: false,
+            compiled: Compiled::default(),
             about: Some(self),
             // It is none of the registry's, and is not handed on with it.
             source: Box::default(),

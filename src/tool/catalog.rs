@@ -241,6 +241,7 @@ impl<'a> Sorting<'a> {
             entry.effect = *effect;
         }
         entry.timeout = self.timeouts.get(&id).map(|timeout| timeout.0);
+        entry.unchecked = self.rules.unchecks(entry);
     }
 
     /// The built-in entry under the same rules as those of the registry.

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::effect::Effect;
-use super::entry::{Entry, Param, Place};
+use super::entry::{Compiled, Entry, Param, Place};
 use super::rest::Verb;
 
 pub(super) const VERB: Verb = Verb::Get;
@@ -49,6 +49,8 @@ pub(super) fn at(path: &str) -> Entry {
         effect: Effect::Read,
         timeout: None,
         about: None,
+        unchecked: false,
+        compiled: Compiled::default(),
         // Only the registry's own entries are handed on.
         source: Box::default(),
     }

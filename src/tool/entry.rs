@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the other entries, nor of what the operator lets in.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use super::effect::{Effect, classify};
 use super::headers;
 use super::path::{Segment, segments};
 use super::rest::Verb;
+use super::schema::Checker;
 
 /// Where a parameter goes in the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,10 +80,30 @@ pub struct Entry {
     pub effect: Effect,
     /// The longest that a call of it may take, where the operator says so.
     pub timeout: Option<Duration>,
+    /// Whether the operator has its bodies sent unchecked, because the registry is wrong about them.
+    pub unchecked: bool,
     /// What it asks of Sidegate itself, where it is none of the PSA's.
     pub about: Option<About>,
     /// The registry's own JSON of it, not repaired.
     pub source: Box<str>,
+    /// The body's schema, compiled when a body is first checked.
+    pub(super) compiled: Compiled,
+}
+
+/// What is compiled at first use. A copy compiles its own: it may be changed before.
+#[derive(Debug, Default)]
+pub(super) struct Compiled(OnceLock<Option<Checker>>);
+
+impl Clone for Compiled {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Compiled {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Entry {
@@ -101,22 +123,22 @@ impl Entry {
         }
     }
 
-    /// The names that the body may have at its top level, where its schema is closed there. None where
-    /// it is open, or where keywords beside `properties` may allow further names.
-    pub(super) fn body_fields(&self) -> Option<Vec<&str>> {
-        let schema = self.body_schema.as_ref()?.as_object()?;
-        let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
-        if !closed || ELSEWHERE.iter().any(|keyword| schema.contains_key(*keyword)) {
-            return None;
-        }
-        let properties = schema.get("properties").and_then(Value::as_object);
-        Some(properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect())
+    /// What checks a body; None where nothing is known of it, or the operator says that it is not to be checked.
+    pub(super) fn body_checker(&self) -> Option<&Checker> {
+        let schema = self.body_schema.as_ref().filter(|_| !self.unchecked)?;
+        // A schema that cannot be used says nothing.
+        self.compiled.0.get_or_init(|| Checker::new(schema).ok()).as_ref()
+    }
+
+    /// The names that the body declares at its top level.
+    pub(super) fn body_names(&self) -> impl Iterator<Item = &str> {
+        let schema = self.body_schema.as_ref().filter(|_| self.takes_body());
+        let all = schema.and_then(|schema| schema.get("allOf")).and_then(Value::as_array);
+        let declaring = schema.into_iter().chain(all.into_iter().flatten());
+        let named = declaring.filter_map(|schema| schema.get("properties")?.as_object());
+        named.flatten().map(|(name, _)| name.as_str())
     }
 }
-
-/// Keywords under which a schema may declare names elsewhere than in its own `properties`.
-const ELSEWHERE: &[&str] =
-    &["$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas"];
 
 /// Reads one raw entry; the error is the reason why it cannot be used.
 pub(super) fn read(raw: &Value) -> Result<Entry, String> {
@@ -150,6 +172,8 @@ pub(super) fn read(raw: &Value) -> Result<Entry, String> {
         effect: classify(verb, &path),
         timeout: None,
         about: None,
+        unchecked: false,
+        compiled: Compiled::default(),
         source,
         id,
         verb,

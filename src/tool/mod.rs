@@ -4,13 +4,16 @@
 //! PSA answers nor who is asking.
 
 pub mod about;
+mod arguments;
 pub mod catalog;
+pub mod config;
 mod data_search;
 pub mod effect;
 mod entry;
 pub mod headers;
 #[cfg(test)]
 mod hostile;
+mod lenient;
 mod offer;
 mod outcome;
 pub mod overlay;

@@ -136,6 +136,7 @@ fn gathered(entry: &Entry, args: &Map<String, Value>) -> CallArgs {
             .or(generic.get("body"))
             .filter(|body| !body.is_null())
             .cloned(),
+        ..CallArgs::default()
     };
     let declared = |place| entry.params_in(place).map(|param| param.name.as_str());
     for (place, group) in

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::arguments;
 use super::catalog::{Catalog, Entry};
 use super::data_search;
 use super::offer::Detail;
-use super::rewrite::{CallArgs, ToolResult};
+use super::rewrite::{CallArgs, ToolResult, Turn, Wish};
+use super::schema::Complaint;
 use super::table::{ArgPlace, Binding, Tool};
 use super::text::{nearest, quoted};
 
@@ -31,50 +33,53 @@ impl Tool {
         {
             return planned;
         }
-        self.check(args).map_err(|complaints| ToolResult::complaints(&self.row.name, &complaints))?;
-        let text = |name: &str| args.get(name).and_then(Value::as_str).map(str::to_owned);
+        let read =
+            || self.read(args).map_err(|complaints| ToolResult::complaints(&self.row.name, &complaints));
         match &self.row.binding {
             Binding::SearchRegistry => {
+                let args = read()?;
                 let limit =
                     args.get("limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
+                let query = args.get("query").and_then(Value::as_str);
                 Ok(Plan::SearchRegistry {
-                    query: text("query").unwrap_or_default(),
+                    query: query.unwrap_or_default().to_owned(),
                     limit: limit.unwrap_or(5).clamp(1, 25),
-                    detail: text("detail").as_deref().and_then(Detail::parse).unwrap_or_default(),
+                    detail: args.get("detail").and_then(Value::as_str).and_then(Detail::parse).unwrap_or_default(),
                 })
             }
             Binding::SearchData => {
+                let args = read()?;
                 let entry = catalog.data_search().ok_or_else(|| kept_out(&self.row.name))?.clone();
                 let query = args.as_object().cloned().unwrap_or_default();
-                Ok(Plan::Call { entry, args: CallArgs { query, ..CallArgs::default() } })
+                let answer = Wish { turn: Turn::Flat, ..Wish::default() };
+                Ok(Plan::Call { entry, args: CallArgs { query, answer, ..CallArgs::default() } })
             }
-            Binding::CallEndpoint => {
-                let id = text("entryId").unwrap_or_default();
-                let entry = catalog.get(&id).ok_or_else(|| unknown_entry(catalog, &id))?.clone();
-                let group =
-                    |name: &str| args.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-                let args = CallArgs {
-                    method: text("method"),
-                    path: group("path"),
-                    query: group("query"),
-                    headers: group("headers"),
-                    // Models write null for what they leave out.
-                    body: args.get("body").filter(|body| !body.is_null()).cloned(),
-                };
-                Ok(Plan::Call { entry, args })
-            }
+            Binding::CallEndpoint => called(&self.row.name, catalog, args),
             Binding::Entry { entry_id, places } => {
+                let args = read()?;
                 let entry =
                     catalog.get(entry_id).ok_or_else(|| missing_entry(&self.row.name, entry_id))?.clone();
-                Ok(Plan::Call { entry, args: placed(places, args) })
+                Ok(Plan::Call { entry, args: placed(places, &args) })
             }
         }
     }
 }
 
+/// A call of the entry that the arguments name.
+fn called(tool: &str, catalog: &Catalog, args: &Value) -> Result<Plan, ToolResult> {
+    let wrong = |field: &str, message: &str| ToolResult::complaints(tool, &[Complaint::new(field, message)]);
+    let args = args.as_object().ok_or_else(|| wrong("", "the arguments must be an object"))?;
+    let id = arguments::entry_id(args).map_err(|message| wrong("entryId", message))?;
+    let entry = catalog.get(id).ok_or_else(|| unknown_entry(catalog, id))?.clone();
+    let args = arguments::understood(&entry, args);
+    Ok(Plan::Call { entry, args })
+}
+
 /// Puts each argument of a named tool where its row says.
 fn placed(places: &[(String, ArgPlace)], args: &Value) -> CallArgs {
-    let mut call = CallArgs::default();
+    // Its arguments have names of their own: what to say for the next page is not known.
+    let answer = Wish { turn: Turn::Unknown, ..Wish::default() };
+    let mut call = CallArgs { answer, ..CallArgs::default() };
     let mut keys: Option<Map<String, Value>> = None;
     for (argument, place) in places {
         let Some(value) = args.get(argument) else { continue };
@@ -161,14 +166,40 @@ mod tests {
             ("search_business_data", json!({"query": "x".repeat(201)}), "query: must have at most 200"),
             ("search_business_data", json!({"query": "x", "sort": "newest"}), "sort: must be one of"),
             ("search_business_data", json!({"query": "x", "types": ["ticket,user"]}), "types.0"),
-            ("call_api_endpoint", json!({"entryId": "x", "data": {}}), "data: `data` is not declared here"),
-            ("call_api_endpoint", json!({"entryId": "x", "path": {"id": ["1"]}}), "path.id: must be a"),
-            ("call_api_endpoint", json!({"entryId": "x", "query": {"a": {}}}), "query.a: must be "),
-            ("call_api_endpoint", json!({"entryId": "x", "headers": "a: b"}), "headers: must be an object"),
+            ("call_api_endpoint", json!([]), "the arguments must be an object"),
+            ("call_api_endpoint", json!({"id": "x"}), "entryId: is required"),
+            ("call_api_endpoint", json!({"entryId": null, "id": "x"}), "entryId: is required"),
+            ("call_api_endpoint", json!({"entryId": 7}), "entryId: must be a string"),
+            ("call_api_endpoint", json!({"entryId": ""}), "entryId: must not be empty"),
+            (
+                "call_api_endpoint",
+                json!({"entryId": "x".repeat(201)}),
+                "entryId: must have at most 200 characters",
+            ),
         ] {
             let refused = plan(tool, args.clone()).unwrap_err();
             assert!(refused.is_error && refused.text.contains(named), "{tool} {args}: {}", refused.text);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_call_is_said_when_it_is_bound_all_at_once() {
+        let args = json!({"entryId": "put-_api_v1_tickets_id", "headers": "a: b", "datum": {}, "path": {"id": ["1"]},
+            "query": {"notify": {}}, "body": 7});
+        let Plan::Call { entry, args } = plan("call_api_endpoint", args).unwrap() else { panic!() };
+        let complaints = bind(&entry, &args).unwrap_err();
+        let fields: Vec<&str> = complaints.iter().map(|complaint| complaint.field.as_str()).collect();
+        assert_eq!(fields, ["headers", "datum", "path.id", "query.notify", "body"]);
+    }
+
+    #[test]
+    fn arguments_of_a_search_are_read_in_the_forms_that_models_write() {
+        let planned = plan("search_api_registry", json!({"query": "tickets", "limit": "7"})).unwrap();
+        assert_eq!(planned, Plan::SearchRegistry { query: "tickets".into(), limit: 7, detail: Detail::default() });
+        let args = json!({"query": "x", "types": "ticket", "limit": "3", "sort": "Recent", "cursor": null});
+        let Plan::Call { entry, args } = plan("search_business_data", args).unwrap() else { panic!() };
+        let target = "/api/v1/search?query=x&types=ticket&limit=3&sort=recent";
+        assert_eq!(bind(&entry, &args).unwrap().request().target, target);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-pub use super::outcome::{ToolResult, shape};
+pub use super::outcome::{Asked, ToolResult, Turn, Wish};
 
 use super::catalog::{Entry, Param, Place};
 use super::effect::{Effect, destroys};
@@ -32,6 +32,12 @@ pub struct CallArgs {
     pub query: Map<String, Value>,
     pub headers: Map<String, Value>,
     pub body: Option<Value>,
+    /// What is wanted of the answer; nothing of it is sent.
+    pub answer: Wish,
+    /// What was understood differently from how it was said, a sentence each, without values.
+    pub notes: Vec<String>,
+    /// What could not be understood: nothing is bound then.
+    pub complaints: Vec<Complaint>,
 }
 
 /// A request bound to its entry: judged as a whole, sent as it was judged.
@@ -66,12 +72,11 @@ impl Bound {
 /// Binds `args` to `entry`. Deterministic: the same arguments give the same request and digest.
 ///
 /// # Errors
-/// Every complaint at once, in the order method, path, query, headers, body. Of a body it is judged
-/// whether the entry takes one and, where its schema is closed at the top level, whether each key is
-/// declared there. Required fields and types are the PSA's to judge: its registry contradicts its
-/// handlers, so that a body which the schema refuses may be the one that works.
+/// Every complaint at once: what was not understood, then method, path, query, headers and body. A body is held
+/// against its schema, unless the operator says that the registry is wrong about this entry; formats (a UUID, a date)
+/// are the PSA's to judge.
 pub fn bind(entry: &Arc<Entry>, args: &CallArgs) -> Result<Bound, Vec<Complaint>> {
-    let mut complaints = Vec::new();
+    let mut complaints = args.complaints.clone();
     method(entry, args, &mut complaints);
     let (path, effect) = path(entry, args, &mut complaints);
     let query = query(entry, args, &mut complaints);
@@ -222,7 +227,7 @@ fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Opti
             complaints.push(Complaint::new("body", message));
             None
         }
-        Some(body) if undeclared_keys(entry, body, complaints) => None,
+        Some(body) if misfits(entry, body, complaints) => None,
         // Cannot fail: a JSON value has string keys and finite numbers only.
         Some(body) => serde_json::to_vec(body)
             .map_err(|error| {
@@ -238,15 +243,13 @@ fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Opti
     }
 }
 
-/// A complaint for each top-level key that a closed body schema does not declare; true if there is one.
-fn undeclared_keys(entry: &Entry, body: &Value, complaints: &mut Vec<Complaint>) -> bool {
-    let (Some(declared), Some(given)) = (entry.body_fields(), body.as_object()) else { return false };
-    let unknown = given.keys().filter(|key| !declared.contains(&key.as_str())).take(MOST_NAMES);
-    let before = complaints.len();
-    complaints.extend(unknown.map(|key| {
-        Complaint::new(format!("body.{}", excerpt(key, 80)), undeclared(key, "body field", &declared))
-    }));
-    complaints.len() > before
+/// Everything that the schema has against a body; true if there is anything.
+fn misfits(entry: &Entry, body: &Value, complaints: &mut Vec<Complaint>) -> bool {
+    let checked = entry.body_checker().map_or(Ok(()), |checker| checker.check(body));
+    let found = checked.err().unwrap_or_default();
+    let any = !found.is_empty();
+    complaints.extend(found.into_iter().map(|complaint| complaint.below("body")));
+    any
 }
 
 /// A complaint for each name that the entry does not declare in this place.
@@ -326,6 +329,7 @@ mod tests {
             query: group("query"),
             headers: group("headers"),
             body: value.get("body").cloned(),
+            ..CallArgs::default()
         }
     }
 
@@ -341,7 +345,7 @@ mod tests {
                 "path": {"id": "TIC 1?#", "n": 7},
                 "query": {"limit": "25", "q": "a&b=c+d/ü"},
                 "headers": {"If-Match": 3, "x-idempotency-key": "k"},
-                "body": {"title": "x"},
+                "body": {"title": "x", "client_id": 1},
             })),
         )
         .unwrap();
@@ -352,7 +356,7 @@ mod tests {
             request.headers,
             [("if-match", "3"), ("x-idempotency-key", "k")].map(|(a, b)| (a.into(), b.into()))
         );
-        assert_eq!(request.body.as_deref(), Some(br#"{"title":"x"}"#.as_slice()));
+        assert_eq!(request.body.as_deref(), Some(br#"{"client_id":1,"title":"x"}"#.as_slice()));
         assert_eq!((bound.effect(), bound.entry().id.as_str()), (Effect::Write, "t"));
     }
 
@@ -393,9 +397,9 @@ mod tests {
 
     #[test]
     fn a_body_is_any_json_where_one_is_taken() {
+        let any = entry(json!({"id": "a", "method": "post", "path": "/api/v1/a", "requestBodySchema": {}}));
         for body in [json!({"a": 1}), json!([1]), json!("text"), json!(7), json!(false)] {
-            let bound =
-                bind(&ticket("post"), &args(json!({"path": {"id": 1, "n": 2}, "body": body}))).unwrap();
+            let bound = bind(&any, &args(json!({ "body": body }))).unwrap();
             assert_eq!(bound.request().body, Some(body.to_string().into_bytes()));
         }
         let missing = complaints(&ticket("post"), json!({"path": {"id": 1, "n": 2}}));
@@ -430,21 +434,33 @@ mod tests {
         assert_eq!(
             complaints(&with(closed.clone()), body.clone()),
             [
-                "body.titel: `titel` is not a body field of this endpoint; did you mean `title`? (declared: `client_id` and `title`)"
+                "body.titel: `titel` is not declared here; did you mean `title`? (declared: `client_id` and `title`)",
+                "body.title: is required"
             ]
         );
-        // Types and required fields are the PSA's, and so is what lies deeper.
-        for good in [json!({"title": 7}), json!({"client_id": {"x": 1}}), json!([1])] {
-            assert!(complaints(&with(closed.clone()), json!({ "body": good })).is_empty());
-        }
         let nothing = with(json!({"additionalProperties": false}));
-        assert_eq!(complaints(&nothing, body.clone()).len(), 2);
-        let mut open = closed.clone();
+        assert_eq!(complaints(&nothing, body.clone()), ["body: is not allowed here"]);
+        let mut open = closed;
         open["additionalProperties"] = json!({});
-        let mut elsewhere = closed;
-        elsewhere["allOf"] = json!([{"properties": {"titel": {}}}]);
-        for schema in [open, elsewhere] {
-            assert!(complaints(&with(schema), body.clone()).is_empty());
+        open["required"] = json!([]);
+        assert!(complaints(&with(open), body).is_empty());
+    }
+
+    #[test]
+    fn a_body_is_held_against_its_schema_unless_the_operator_says_otherwise() {
+        let raw = json!({"id": "p-t", "method": "post", "path": "/api/v1/t", "requestBodySchema": {"type": "object",
+            "required": ["a"], "properties": {"a": {"type": "string", "format": "uuid"}, "b": {"enum": ["x", "y"]}, "c": {"$ref": "#/components/schemas/C"}}}});
+        let body = json!({"body": {"b": "z", "c": [], "d": 1}});
+        assert_eq!(
+            complaints(&entry(raw.clone()), body.clone()),
+            ["body.a: is required", "body.b: must be one of `x` and `y`"]
+        );
+        assert!(complaints(&entry(raw.clone()), json!({"body": {"a": "no uuid"}})).is_empty());
+        for unchecked in ["p_t", "post /api/v1/t"] {
+            let rules = CatalogRules { unchecked: vec![unchecked.into()], ..CatalogRules::default() };
+            let bytes = json!([raw]).to_string();
+            let catalog = Catalog::parse(bytes.as_bytes(), &rules).unwrap();
+            assert!(complaints(&catalog.entries()[0], body.clone()).is_empty(), "{unchecked}");
         }
     }
 
@@ -467,7 +483,7 @@ mod tests {
     #[test]
     fn the_digest_is_the_same_for_the_same_request_and_differs_in_every_part() {
         let digest = |method: &str, value: Value| bind(&ticket(method), &args(value)).unwrap().digest();
-        let base = || json!({"path": {"id": 1, "n": 2}, "query": {"q": "a"}, "headers": {"if-match": "x"}, "body": {"k": 1}});
+        let base = || json!({"path": {"id": 1, "n": 2}, "query": {"q": "a"}, "headers": {"if-match": "x"}, "body": {"title": "t", "client_id": 1}});
         let with = |key: &str, value: Value| {
             let mut changed = base();
             changed[key] = value;
@@ -481,8 +497,8 @@ mod tests {
             digest("put", with("query", json!({}))),
             digest("put", with("headers", json!({"if-match": "y"}))),
             digest("put", with("headers", json!({"x-idempotency-key": "x"}))),
-            digest("put", with("body", json!({"k": 2}))),
-            digest("put", with("body", json!(""))),
+            digest("put", with("body", json!({"title": "t", "client_id": 2}))),
+            digest("put", with("body", json!({"title": "t", "client_id": "1"}))),
         ];
         let distinct: std::collections::BTreeSet<_> = others.iter().chain([&first]).collect();
         assert_eq!(distinct.len(), others.len() + 1);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
+use super::entry::Entry;
 use super::overlay::Overlay;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
@@ -27,6 +28,8 @@ pub struct CatalogRules {
     pub denied: Vec<String>,
     /// The effect of single entries by id; wins over what method and path say.
     pub effects: BTreeMap<String, Effect>,
+    /// Entries whose bodies are sent as they are, by id or `METHOD /path`: where the registry is wrong about them.
+    pub unchecked: Vec<String>,
     /// The longest that a call of single entries may take, by id; `server.call_timeout` holds beside it.
     pub timeouts: BTreeMap<String, Span>,
     /// A file of repairs over the built-in ones of the PSA's kind.
@@ -72,6 +75,7 @@ impl Default for CatalogRules {
             prefixes: prefixes.into(),
             denied,
             effects: BTreeMap::new(),
+            unchecked: Vec::new(),
             timeouts: BTreeMap::new(),
             overlay_file: None,
             repairs: Arc::default(),
@@ -93,7 +97,26 @@ impl CatalogRules {
             .iter()
             .filter(|(_, timeout)| timeout.0.is_zero())
             .map(|(id, _)| (format!("timeouts.{id}"), "must be more than nothing".to_owned()));
-        prefixes.chain(denied).chain(timeouts).collect()
+        let unreadable = |named: &String| {
+            named
+                .trim()
+                .split_once(char::is_whitespace)
+                .is_some_and(|(method, path)| Verb::parse(method).is_none() || !path.trim().starts_with('/'))
+        };
+        let unchecked =
+            self.unchecked.iter().enumerate().filter(|(_, named)| unreadable(named)).map(|(index, named)| {
+                (format!("unchecked[{index}]"), format!("`{named}`: write an entry's id, or `METHOD /path`"))
+            });
+        prefixes.chain(denied).chain(timeouts).chain(unchecked).collect()
+    }
+
+    /// Whether the operator names this entry as one whose bodies are not checked.
+    pub(super) fn unchecks(&self, entry: &Entry) -> bool {
+        self.unchecked.iter().any(|named| match named.trim().split_once(char::is_whitespace) {
+            Some((method, path)) => Verb::parse(method) == Some(entry.verb) && path.trim() == entry.path,
+            // `-` and `_` are the same in an id.
+            None => named.replace('-', "_") == entry.id.replace('-', "_"),
+        })
     }
 
     /// True where `path` lies under an allowed prefix.
@@ -248,6 +271,7 @@ mod tests {
         let rules = CatalogRules {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
+            unchecked: vec!["get-_a".into(), "GET /a".into(), "FETCH /a".into(), "GET a".into()],
             ..CatalogRules::default()
         };
         let problems = rules.problems();
@@ -262,7 +286,9 @@ mod tests {
                 "denied[3]",
                 "denied[4]",
                 "denied[5]",
-                "denied[6]"
+                "denied[6]",
+                "unchecked[2]",
+                "unchecked[3]"
             ]
         );
         assert!(CatalogRules::default().problems().is_empty());

@@ -20,6 +20,15 @@ pub struct Complaint {
 }
 
 impl Complaint {
+    /// The same about what stands below `group`.
+    pub(super) fn below(mut self, group: &str) -> Self {
+        self.field = match self.field.as_str() {
+            "" => group.to_owned(),
+            field => format!("{group}.{field}"),
+        };
+        self
+    }
+
     pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         // A field is one line, even where a stranger named it.
         let field = field.into().replace(char::is_control, " ");
@@ -64,6 +73,11 @@ impl Checker {
             .build(&schema)
             .map_err(|error| format!("not a usable JSON Schema: {}", excerpt(&error.to_string(), 300)))?;
         Ok(Checker { schema, validator })
+    }
+
+    /// The schema as it is applied: what leads out of it or nowhere is gone.
+    pub(super) fn schema(&self) -> &Value {
+        &self.schema
     }
 
     /// Checks `args`.
@@ -216,10 +230,25 @@ fn sanitized(schema: &Value, depth: usize) -> Value {
                 };
                 kept.insert(keyword.clone(), value);
             }
+            if keywords.get("nullable") == Some(&Value::Bool(true)) {
+                take_null(&mut kept);
+            }
             Value::Object(kept)
         }
         Value::Array(schemas) => schemas.iter().map(|schema| sanitized(schema, depth - 1)).collect(),
         other => other.clone(),
+    }
+}
+
+/// `nullable` as OpenAPI 3.0 has it, in the words of JSON Schema.
+fn take_null(keywords: &mut Map<String, Value>) {
+    if let Some(kind @ Value::String(_)) = keywords.get("type").cloned() {
+        keywords.insert("type".into(), Value::Array(vec![kind, "null".into()]));
+        if let Some(Value::Array(options)) = keywords.get_mut("enum")
+            && !options.contains(&Value::Null)
+        {
+            options.push(Value::Null);
+        }
     }
 }
 
@@ -356,6 +385,15 @@ mod tests {
             deep = json!({"a": deep});
         }
         assert!(Checker::new(&schema).unwrap().check(&deep).is_ok());
+    }
+
+    #[test]
+    fn what_is_nullable_in_the_older_way_may_be_null() {
+        let schema = json!({"properties": {"a": {"type": "string", "nullable": true, "enum": ["x"]}, "b": {"type": "integer"},
+            "nullable": {"type": "boolean"}}});
+        assert!(Checker::new(&schema).unwrap().check(&json!({"a": null, "nullable": true})).is_ok());
+        let wrong = json!({"a": 1, "b": null, "nullable": null});
+        assert_eq!(said(schema, wrong).len(), 4);
     }
 
     #[test]

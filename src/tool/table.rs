@@ -2,6 +2,7 @@
 //!
 //! A further tool is a further row. Neither the gate nor the protocol knows how many there are.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ pub use super::own::Own;
 pub use super::plan::Plan;
 pub use super::rows::standard_rows;
 
-use super::outcome::{ToolResult, shape_for};
+use super::lenient::Reading;
+use super::outcome::{Asked, ToolResult, shape_for};
 use super::rest::RestResponse;
 use super::schema::{Checker, Complaint};
 use super::text::quoted;
@@ -112,8 +114,8 @@ impl ToolTable {
     }
 
     /// What the PSA answered, as the result of a tool.
-    pub fn shape(&self, response: &RestResponse) -> ToolResult {
-        shape_for(response, self.own.as_ref().map(|own| own.hint()))
+    pub fn shape(&self, response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
+        shape_for(response, asked, self.own.as_ref().map(|own| own.hint()))
     }
 
     /// The tool of exactly this name.
@@ -188,6 +190,19 @@ impl Tool {
     /// Every complaint at once.
     pub fn check(&self, args: &Value) -> Result<(), Vec<Complaint>> {
         self.checker.check(args)
+    }
+
+    /// The arguments as the input schema takes them, also where they are written in another form.
+    ///
+    /// # Errors
+    /// Every complaint at once.
+    pub(super) fn read<'a>(&self, args: &'a Value) -> Result<Cow<'a, Value>, Vec<Complaint>> {
+        if self.check(args).is_ok() {
+            return Ok(Cow::Borrowed(args));
+        }
+        let schema = self.checker.schema();
+        let read = Reading::new(schema, true).fit(schema, args.clone(), "");
+        self.check(&read).map(|()| Cow::Owned(read))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Knows one parameter at a time; does not encode.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::text::{listed, named};
 
@@ -67,7 +67,7 @@ pub(super) fn header(value: &Value, schema: &Value) -> Result<Option<String>, St
     Ok(Some(text.trim().to_owned()))
 }
 
-/// Whether `text` fits a parameter's schema: its type in text form, its enum or const, and
+/// Whether `text` fits a parameter's schema: its type in text form, its enum or const, its bounds, and
 /// `anyOf`, `oneOf` (as `anyOf`) and `allOf` of such. Other keywords are the PSA's to judge.
 pub(super) fn fits(schema: &Value, text: &str) -> Result<(), String> {
     fits_within(schema, text, DEEPEST)
@@ -104,6 +104,9 @@ fn fits_within(schema: &Value, text: &str, depth: usize) -> Result<(), String> {
         });
         return Err(format!("must be {}", kinds.collect::<Vec<_>>().join(" or ")));
     }
+    if let Some(refusal) = out_of_bounds(keywords, &types, text) {
+        return Err(refusal);
+    }
     for keyword in ["anyOf", "oneOf"] {
         if let Some(forms) = keywords.get(keyword).and_then(Value::as_array) {
             let refusals: Vec<String> =
@@ -115,6 +118,31 @@ fn fits_within(schema: &Value, text: &str, depth: usize) -> Result<(), String> {
     }
     let all = keywords.get("allOf").and_then(Value::as_array);
     all.into_iter().flatten().try_for_each(|form| fits_within(form, text, depth - 1))
+}
+
+/// What is wrong with a number's size or a text's length.
+fn out_of_bounds(keywords: &Map<String, Value>, types: &[&str], text: &str) -> Option<String> {
+    let of = |kinds: [&str; 2]| types.iter().any(|kind| kinds.contains(kind));
+    let limit = |keyword: &str| keywords.get(keyword).filter(|limit| limit.is_number());
+    if let (true, Ok(number)) = (of(["integer", "number"]), text.parse::<f64>()) {
+        let beyond = |keyword: &str, wrong: fn(f64, f64) -> bool| {
+            limit(keyword).filter(|limit| limit.as_f64().is_some_and(|limit| wrong(number, limit)))
+        };
+        let least = beyond("minimum", |number, limit| number < limit);
+        let most = beyond("maximum", |number, limit| number > limit);
+        return least
+            .map(|limit| format!("must be at least {limit}"))
+            .or(most.map(|limit| format!("must be at most {limit}")));
+    }
+    if of(["string", "string"]) {
+        let length = text.chars().count() as u64;
+        let least = limit("minLength").and_then(Value::as_u64).filter(|least| length < *least);
+        let most = limit("maxLength").and_then(Value::as_u64).filter(|most| length > *most);
+        return least
+            .map(|least| format!("must have at least {least} characters"))
+            .or(most.map(|most| format!("must have at most {most} characters")));
+    }
+    None
 }
 
 fn shown(value: &Value) -> String {
@@ -165,6 +193,14 @@ mod tests {
             (json!({"type": "string", "enum": ["asc", "desc"]}), "ASC", false),
             (json!({"enum": [1, true, "x"]}), "1", true),
             (json!({"const": "x"}), "y", false),
+            (json!({"type": "integer", "minimum": 1, "maximum": 100}), "100", true),
+            (json!({"type": "integer", "minimum": 1, "maximum": 100}), "101", false),
+            (json!({"type": "integer", "minimum": 1, "maximum": 100}), "0", false),
+            (json!({"type": "number", "maximum": 0.5}), "0.6", false),
+            (json!({"type": "string", "minLength": 2, "maxLength": 3}), "äöü", true),
+            (json!({"type": "string", "minLength": 2, "maxLength": 3}), "a", false),
+            (json!({"type": "string", "minLength": 2, "maxLength": 3}), "abcd", false),
+            (json!({"minimum": 5}), "1", true),
             (json!({"anyOf": [{"enum": ["true"]}, {"enum": ["false"]}]}), "false", true),
             (json!({"anyOf": [{"enum": ["true"]}, {"enum": ["false"]}]}), "maybe", false),
             (json!({"allOf": [{"type": "integer"}, {"enum": ["1"]}]}), "2", false),

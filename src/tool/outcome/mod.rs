@@ -5,6 +5,11 @@
 mod body;
 mod errors;
 mod json;
+mod list;
+mod plain;
+mod scan;
+mod trim;
+mod view;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +17,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use self::body::Body;
+use self::view::{View, view, view_text};
+use super::catalog::Entry;
 use super::rest::{Destination, RestResponse};
+use super::rewrite::CallArgs;
 use super::schema::Complaint;
 use super::text::{clean, excerpt};
 
@@ -60,29 +68,86 @@ impl ToolResult {
 /// The largest binary body that is handed on, in base64; a larger one is described.
 pub const INLINE_BINARY: usize = 64 << 10;
 
-/// Shapes a response: 2xx that can be read into `{"status","ok":true,"data"}`, where a binary body
-/// is `"data":null` with a `note` and, up to [`INLINE_BINARY`], its `base64`; everything else into an
-/// error result `{"status","ok":false,"error","remedy","retryAfter"?}`.
-pub fn shape(response: &RestResponse) -> ToolResult {
-    shape_for(response, None)
+/// What is wanted of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The members to keep of each row, or of the one record: names, or dotted paths. None: all.
+    pub fields: Vec<String>,
+    /// HTML becomes plain text.
+    pub plain_text: bool,
+    pub turn: Turn,
 }
 
-/// The same; `key_hint` is the remedy of 401 and 403 where who calls can mend their key.
-pub(super) fn shape_for(response: &RestResponse, key_hint: Option<&str>) -> ToolResult {
-    match response.status {
-        200..=299 => success(response),
+/// How the arguments for the next page are said to the tool that was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// As members of `query`.
+    #[default]
+    Query,
+    /// As arguments of their own.
+    Flat,
+    /// It has other names for them.
+    Unknown,
+}
+
+/// What was called, and how much of the answer is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub entry: &'a Entry,
+    pub args: &'a CallArgs,
+    /// About the most bytes of a result's text.
+    pub most: usize,
+}
+
+/// Shapes a response: 2xx that can be read into `{"status","ok":true,"note"?,"next"?,"cut"?,"data"}`, where a binary
+/// body is `"data":null` with a `note` and, up to [`INLINE_BINARY`], its `base64`; everything else into an error result
+/// `{"status","ok":false,"error","remedy","retryAfter"?,"note"?}`.
+///
+/// Only what stands under `data` and `error` is the PSA's; all other members are Sidegate's own words.
+/// `key_hint` is the remedy of 401 and 403 where who calls can mend their key.
+pub(super) fn shape_for(response: &RestResponse, asked: &Asked<'_>, key_hint: Option<&str>) -> ToolResult {
+    let result = match response.status {
+        200..=299 => success(response, asked),
         300..=399 => redirected(response),
         _ => refused(response, key_hint),
+    };
+    if let (true, Some(note)) = (result.is_error, noted(&asked.args.notes))
+        && let Ok(Value::Object(mut members)) = serde_json::from_str(&result.text)
+    {
+        members.insert("note".into(), note.into());
+        return ToolResult::failed(members.into());
     }
+    result
 }
 
-fn success(response: &RestResponse) -> ToolResult {
+/// The most notes that are told.
+const MOST_NOTES: usize = 12;
+
+/// Notes as one text.
+fn noted(notes: &[String]) -> Option<String> {
+    let mut told: Vec<String> = notes.iter().take(MOST_NOTES).map(|note| excerpt(note, 1_000)).collect();
+    let more = notes.len().saturating_sub(told.len());
+    told.extend((more > 0).then(|| format!("and {more} more")));
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
     let status = response.status;
-    let done = |data: Value| ToolResult::json(json!({"status": status, "ok": true, "data": data}));
+    let done = |View { data, beside }: View<'_>| {
+        // Written by hand, for the data stays as it is.
+        let mut text = format!(r#"{{"status":{status},"ok":true,"#);
+        for (name, value) in ["note", "next", "cut"].iter().filter_map(|name| beside.get_key_value(*name)) {
+            text.push_str(&format!("\"{name}\":{value},"));
+        }
+        text.push_str("\"data\":");
+        text.push_str(&data);
+        text.push('}');
+        ToolResult::object(text)
+    };
     match body::read(response) {
-        Body::Empty => done(Value::Null),
-        Body::Json(data) => ToolResult::object(format!(r#"{{"status":{status},"ok":true,"data":{data}}}"#)),
-        Body::Text(text) => done(Value::String(clean(&text))),
+        Body::Empty => done(view("null", asked)),
+        Body::Json(data) => done(view(&data, asked)),
+        Body::Text(text) => done(view_text(clean(&text), asked)),
         Body::Binary(kind) => {
             let bytes = response.body.len();
             let mut result = json!({"status": status, "ok": true, "data": null});
@@ -93,6 +158,9 @@ fn success(response: &RestResponse) -> ToolResult {
                 }
                 false => format!("binary body, {kind}, {bytes} bytes, not shown").into(),
             };
+            if let (Some(note), Some(more)) = (result["note"].as_str(), noted(&asked.args.notes)) {
+                result["note"] = format!("{note}; {more}").into();
+            }
             ToolResult::json(result)
         }
         Body::Page => failure(

@@ -218,7 +218,14 @@ impl Asked {
     /// The same past the tool's own schema, which is not what keeps a request in bounds.
     fn straight(&self, entry: &Entry) -> CallArgs {
         let [path, query, headers] = self.groups(entry);
-        CallArgs { method: self.method.clone(), path, query, headers, body: self.body.clone() }
+        CallArgs {
+            method: self.method.clone(),
+            path,
+            query,
+            headers,
+            body: self.body.clone(),
+            ..CallArgs::default()
+        }
     }
 }
 

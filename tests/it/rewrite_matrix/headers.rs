@@ -137,7 +137,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn note() -> serde_json::Value {
-    json!({"title": "t"})
+    json!({"client_id": super::ID, "title": "t", "type_name": "Note"})
 }
 
 fn values() -> Vec<Row> {
@@ -163,7 +163,11 @@ fn values() -> Vec<Row> {
         row("a line break in another script", r#"{"x-idempotency-key":"a\u560d\u560a"}"#, ascii()),
         row("a list", r#"{"x-idempotency-key":["a","b"]}"#, shape()),
         row("an object", r#"{"x-idempotency-key":{"a":1}}"#, shape()),
-        row("null", r#"{"x-idempotency-key":null}"#, shape()),
+        row(
+            "null",
+            r#"{"x-idempotency-key":null}"#,
+            Outcome::Reached("POST", "/api/v1/interactions".into(), vec![], Some(note().to_string())),
+        ),
         row(
             "two spellings",
             r#"{"x-idempotency-key":"a","X-Idempotency-Key":"b"}"#,

@@ -142,7 +142,7 @@ fn other_types() -> Vec<Row> {
     };
     let scalar = || refused(["path.id: ", "must be "]);
     vec![
-        typed("null", "null", scalar()),
+        typed("null", "null", refused(["path.id: is required"])),
         typed("a list", r#"["..","stats"]"#, scalar()),
         typed("an object", r#"{"toString":"x"}"#, scalar()),
         typed("deep", &format!("{}1{}", "[".repeat(40), "]".repeat(40)), scalar()),
@@ -163,7 +163,7 @@ fn other_types() -> Vec<Row> {
         typed("half a surrogate pair", r#""\ud800""#, Outcome::Fault(-32700, "not JSON")),
         Row::text("path is a list", TICKET, r#""path":["x"]"#, refused(["path: must be an object"])),
         Row::text("path is text", TICKET, r#""path":"id=x""#, refused(["path: must be an object"])),
-        Row::text("path is null", TICKET, r#""path":null"#, refused(["path: must be an object"])),
+        Row::text("path is null", TICKET, r#""path":null"#, refused(["path.id: is required"])),
     ]
 }
 
