@@ -92,7 +92,7 @@ impl Catalog {
             skipped: Vec::new(),
             excluded: Vec::new(),
             data_search: None,
-            index: Index::new(&[]),
+            index: Index::default(),
         }
     }
 
@@ -237,7 +237,7 @@ impl<'a> Sorting<'a> {
         // Both are judged by method and path: where the rules keep one out, they keep the other out.
         let data_search = entries.iter().find(is_search).cloned().or(built_in);
         self.ids.retain(|_, position| *position < entries.len());
-        let index = Index::new(&entries);
+        let index = Index::new(&entries, &self.rules.vocabulary);
         Catalog {
             by_id: self.ids,
             hash,

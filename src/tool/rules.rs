@@ -3,12 +3,14 @@
 //! Knows paths and methods only, no agents: what is denied here does not exist for anybody.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::effect::Effect;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
+use super::search::Vocabulary;
 use crate::units::Span;
 
 /// The operator's rules for the catalogue. The default is made for AlgaPSA.
@@ -26,6 +28,12 @@ pub struct CatalogRules {
     pub effects: BTreeMap<String, Effect>,
     /// The longest that a call of single entries may take, by id; `server.call_timeout` holds beside it.
     pub timeouts: BTreeMap<String, Span>,
+    /// What the search understands; its own file is `search.vocabulary`.
+    #[serde(skip)]
+    pub vocabulary: Arc<Vocabulary>,
+    /// Every entry is let in: for looking at a registry, never for calling.
+    #[serde(skip)]
+    everything: bool,
 }
 
 /// Kept out whatever the operator writes: the PSA's own MCP server and its agents' administration.
@@ -60,11 +68,29 @@ impl Default for CatalogRules {
             .map(String::from),
         );
         let prefixes = ["/api/v1/", "/api/workflow-definitions", "/api/workflow/registry/"].map(String::from);
-        Self { prefixes: prefixes.into(), denied, effects: BTreeMap::new(), timeouts: BTreeMap::new() }
+        Self {
+            prefixes: prefixes.into(),
+            denied,
+            effects: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
+            vocabulary: Vocabulary::built_in(),
+            everything: false,
+        }
     }
 }
 
 impl CatalogRules {
+    /// No rules at all: for looking at a registry, never for calling.
+    pub fn everything(vocabulary: Arc<Vocabulary>) -> Self {
+        Self {
+            prefixes: vec!["/".to_owned()],
+            denied: Vec::new(),
+            vocabulary,
+            everything: true,
+            ..Self::default()
+        }
+    }
+
     /// Everything that is wrong with the rules, as key and message: for the check of a configuration.
     pub fn problems(&self) -> Vec<(String, String)> {
         let prefixes = self.prefixes.iter().enumerate().filter(|(_, prefix)| !prefix.starts_with('/')).map(
@@ -93,7 +119,8 @@ impl CatalogRules {
     pub(super) fn patterns(&self) -> Result<Vec<Pattern<'_>>, (String, String)> {
         let own = self.denied.iter().map(String::as_str);
         let mut patterns = Vec::new();
-        for rule in ALWAYS_DENIED.iter().copied().chain(own) {
+        let always = ALWAYS_DENIED.iter().copied().filter(|_| !self.everything);
+        for rule in always.chain(own) {
             patterns.extend(Pattern::all(rule).map_err(|reason| (rule.to_owned(), reason))?);
         }
         Ok(patterns)

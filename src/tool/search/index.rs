@@ -1,0 +1,199 @@
+//! What is known of a catalogue's entries, made once: where each word occurs, and what each entry is about and does.
+//!
+//! Knows no query.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::catalog::Entry;
+use super::shape::{Shape, Shapes};
+use super::spelling::Spelling;
+use super::vocabulary::{Act, Vocabulary};
+use super::weights::Weights;
+use super::words::{is_stop, stem, words};
+
+/// A word's number in the index.
+pub(super) type Term = u32;
+
+/// A sense, as far as the catalogue has words for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bound {
+    pub(super) act: Option<Act>,
+    /// The terms of each other phrase that is meant, and how far it counts.
+    pub(super) others: Vec<(Vec<Term>, f32)>,
+}
+
+/// The words of all entries, made once for each catalogue.
+#[derive(Debug, Default)]
+pub(in crate::tool) struct Index {
+    pub(super) terms: HashMap<Box<str>, Term>,
+    /// For each term: the entries that have it, and how strongly (0 to 1).
+    pub(super) postings: Vec<Box<[(u32, f32)]>>,
+    /// For each term: how telling it is.
+    pub(super) telling: Vec<f32>,
+    /// For each term: whether an entry has it where it says what it is, not only in its small print.
+    pub(super) strong: Vec<bool>,
+    pub(super) shapes: Vec<Shape>,
+    /// Terms that name things in paths, and such as name acts in them.
+    pub(super) things: HashSet<Term>,
+    pub(super) deeds: HashSet<Term>,
+    pub(super) senses: HashMap<Box<str>, Bound>,
+    pub(super) spelling: Spelling,
+    pub(super) weights: Weights,
+}
+
+/// Small print is read up to this many words.
+const SMALL_PRINT: usize = 120;
+/// Names of body members and values of parameters are read up to this many.
+const MEMBERS: usize = 60;
+
+impl Index {
+    /// Reads all entries.
+    pub(in crate::tool) fn new(entries: &[Arc<Entry>], vocabulary: &Vocabulary) -> Index {
+        Index::weighted(entries, vocabulary, Weights::default())
+    }
+
+    pub(in crate::tool) fn weighted(
+        entries: &[Arc<Entry>],
+        vocabulary: &Vocabulary,
+        weights: Weights,
+    ) -> Index {
+        let mut index = Index { weights, ..Index::default() };
+        let mut spellings: HashSet<String> = vocabulary.spellings.iter().cloned().collect();
+        let mut postings: Vec<Vec<(u32, f32)>> = Vec::new();
+        for (position, entry) in entries.iter().enumerate() {
+            for (term, weight) in index.read(entry, &mut spellings) {
+                postings.resize_with(index.terms.len().max(postings.len()), Vec::new);
+                if let Some(list) = postings.get_mut(term as usize) {
+                    list.push((position as u32, weight / (weight + index.weights.saturation)));
+                }
+            }
+        }
+        postings.resize_with(index.terms.len(), Vec::new);
+        let all = entries.len() as f32;
+        index.telling = postings.iter().map(|list| (1.0 + all / (list.len() as f32 + 0.5)).ln()).collect();
+        // How telling a word is, is about where it says what an entry is.
+        let most = (1.0 + all / 0.5).ln().max(1.0);
+        index.telling.iter_mut().for_each(|telling| {
+            *telling = index.weights.evenness + (1.0 - index.weights.evenness) * *telling / most
+        });
+        index.postings = postings.into_iter().map(Vec::into_boxed_slice).collect();
+        index.bind(vocabulary);
+        let shapes = Shapes::of(entries, &index, vocabulary);
+        (index.shapes, index.things, index.deeds) = (shapes.each, shapes.things, shapes.deeds);
+        index.spelling = Spelling::new(spellings);
+        index
+    }
+
+    pub(super) fn term(&self, stem: &str) -> Option<Term> {
+        self.terms.get(stem).copied()
+    }
+
+    pub(super) fn telling(&self, term: Term) -> f32 {
+        self.telling.get(term as usize).copied().unwrap_or_default()
+    }
+
+    pub(super) fn is_strong(&self, term: Term) -> bool {
+        self.strong.get(term as usize).copied().unwrap_or_default()
+    }
+
+    /// The terms of a phrase, where all of them occur where entries say what they are.
+    pub(super) fn phrase(&self, phrase: &str) -> Option<Vec<Term>> {
+        phrase
+            .split(' ')
+            .filter(|stem| !is_stop(stem))
+            .map(|stem| self.term(stem).filter(|term| self.is_strong(*term)))
+            .collect::<Option<Vec<Term>>>()
+            .filter(|terms| !terms.is_empty())
+    }
+
+    fn bind(&mut self, vocabulary: &Vocabulary) {
+        let mut senses = HashMap::with_capacity(vocabulary.senses.len());
+        for (phrase, sense) in &vocabulary.senses {
+            let others = sense.others.iter();
+            let others = others
+                .filter_map(|(other, weight)| Some((self.phrase(other)?, f32::from(*weight) / 100.0)))
+                .collect();
+            senses.insert(phrase.as_str().into(), Bound { act: sense.act, others });
+        }
+        self.senses = senses;
+    }
+
+    /// The words of one entry, weighted by where they stand.
+    fn read(&mut self, entry: &Entry, spellings: &mut HashSet<String>) -> BTreeMap<Term, f32> {
+        let fields = self.weights.fields;
+        let mut found: BTreeMap<Term, f32> = BTreeMap::new();
+        self.field(&mut found, spellings, &path_words(&entry.path), fields.path, true);
+        self.field(&mut found, spellings, &entry.display_name, fields.name, true);
+        if entry.summary != entry.display_name {
+            self.field(&mut found, spellings, &entry.summary, fields.summary, true);
+        }
+        for tag in &entry.tags {
+            self.field(&mut found, spellings, tag, fields.tag, true);
+        }
+        if let Some(description) = &entry.description {
+            let first = description.split(". ").next().unwrap_or_default();
+            self.field(&mut found, spellings, first, fields.opening, false);
+            self.field(&mut found, spellings, description, fields.description, false);
+        }
+        for param in &entry.params {
+            self.field(&mut found, spellings, &param.name, fields.param, false);
+        }
+        let members = entry.body_schema.as_ref().map(members).unwrap_or_default();
+        self.field(&mut found, spellings, &members, fields.member, false);
+        found
+    }
+
+    /// A word counts once in a field.
+    fn field(
+        &mut self,
+        found: &mut BTreeMap<Term, f32>,
+        spellings: &mut HashSet<String>,
+        text: &str,
+        weight: f32,
+        strong: bool,
+    ) {
+        let mut seen: Vec<Term> = Vec::new();
+        for word in words(text).into_iter().filter(|word| !is_stop(&word.text)).take(SMALL_PRINT) {
+            let stem = stem(&word.text);
+            let next = self.terms.len() as Term;
+            let term = *self.terms.entry(stem.into()).or_insert(next);
+            if term == next {
+                self.strong.push(false);
+            }
+            if strong && let Some(known) = self.strong.get_mut(term as usize) {
+                *known = true;
+                spellings.insert(word.text);
+            }
+            if !seen.contains(&term) {
+                seen.push(term);
+                *found.entry(term).or_default() += weight;
+            }
+        }
+    }
+}
+
+/// The fixed words of a path that say something: neither `api` nor a version.
+pub(super) fn path_words(path: &str) -> String {
+    let says = |segment: &&str| {
+        let version = segment
+            .strip_prefix('v')
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
+        !segment.is_empty() && *segment != "api" && !version && !segment.starts_with('{')
+    };
+    path.split('/').filter(says).collect::<Vec<_>>().join(" ")
+}
+
+/// The names of a schema's members and the values that they may have, one level deep.
+fn members(schema: &Value) -> String {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let mut names: Vec<&str> = Vec::new();
+    for (name, member) in properties.into_iter().flatten().take(MEMBERS) {
+        names.push(name);
+        let values = member.get("enum").and_then(Value::as_array);
+        names.extend(values.into_iter().flatten().filter_map(Value::as_str).take(MEMBERS));
+    }
+    names.join(" ")
+}

@@ -1,0 +1,151 @@
+//! What an entry is about and does, by its method and path: `POST /x/{id}/approve` is an act on an x,
+//! `GET /x/{id}/y` lists the y of an x.
+//!
+//! Knows no query.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::catalog::Entry;
+use super::super::path::{Segment, segments};
+use super::super::rest::Verb;
+use super::index::{Index, Term, path_words};
+use super::vocabulary::{Act, Vocabulary};
+use super::words::{is_stop, stem, stems, words};
+
+/// One entry's shape.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) act: Act,
+    /// It is about one thing that is named by an id at the path's end or before the act.
+    pub(super) single: bool,
+    /// What it is about: the words of the path's last thing.
+    pub(super) head: Vec<Term>,
+    /// All words that say what it is, each with its share; the shares sum up to one.
+    pub(super) says: Vec<(Term, f32)>,
+    pub(super) lesser: bool,
+}
+
+/// The shapes of all entries, and what their paths are made of.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    pub(super) each: Vec<Shape>,
+    pub(super) things: HashSet<Term>,
+    pub(super) deeds: HashSet<Term>,
+}
+
+impl Shapes {
+    pub(super) fn of(entries: &[Arc<Entry>], index: &Index, vocabulary: &Vocabulary) -> Shapes {
+        // A path that can be read is a thing's, and so is a segment that is followed by an id.
+        let readable: HashSet<&str> =
+            entries.iter().filter(|entry| entry.verb == Verb::Get).map(|entry| entry.path.as_str()).collect();
+        let mut shapes =
+            Shapes { each: Vec::with_capacity(entries.len()), things: HashSet::new(), deeds: HashSet::new() };
+        for entry in entries {
+            shapes.add(entry, index, vocabulary, &readable);
+        }
+        shapes
+    }
+
+    fn add(&mut self, entry: &Entry, index: &Index, vocabulary: &Vocabulary, readable: &HashSet<&str>) {
+        let template = segments(&entry.path).unwrap_or_default();
+        let last = template.iter().rev().find_map(|segment| match segment {
+            Segment::Fixed(word) => Some(*word),
+            Segment::Variable(_) => None,
+        });
+        let ends_in_id = matches!(template.last(), Some(Segment::Variable(_)));
+        let act_of = |text: &str| -> Option<Act> {
+            let first = words(text).into_iter().find(|word| word.text != "bulk")?;
+            vocabulary.senses.get(&stem(&first.text)).and_then(|sense| sense.act)
+        };
+        let (last_act, named_act) = (last.and_then(act_of), act_of(&entry.display_name));
+        let many =
+            last.is_some_and(|last| last.ends_with('s') && !last.ends_with("ss") && !last.ends_with("us"));
+        let act =
+            act(entry.verb, ends_in_id, many, readable.contains(entry.path.as_str()), last_act, named_act);
+        let fixed: Vec<Vec<Term>> = template
+            .iter()
+            .filter_map(|segment| match segment {
+                Segment::Fixed(word) => Some(path_words(word)),
+                Segment::Variable(_) => None,
+            })
+            .map(|word| stems(&word).filter_map(|stem| index.term(&stem)).collect::<Vec<_>>())
+            .filter(|terms| !terms.is_empty())
+            .collect();
+        let deed = !ends_in_id
+            && match act {
+                Act::Do => true,
+                Act::Search | Act::Count | Act::Export => last_act == Some(act),
+                _ => false,
+            };
+        let (head, deeds) = match fixed.split_last() {
+            Some((deed_words, rest)) if deed && !rest.is_empty() => (rest.last(), deed_words.as_slice()),
+            Some((last, _)) => (Some(last), &[][..]),
+            None => (None, &[][..]),
+        };
+        let head = head.cloned().unwrap_or_default();
+        self.deeds.extend(deeds);
+        self.things.extend(fixed.iter().flatten().filter(|term| !deeds.contains(term)));
+        let mut says: Vec<(Term, f32)> = Vec::new();
+        let mut say = |term: Term, share: f32| {
+            if !says.iter().any(|(known, _)| *known == term) {
+                says.push((term, share * index.telling(term)));
+            }
+        };
+        fixed.iter().flatten().for_each(|term| say(*term, 1.0));
+        for (at, word) in
+            words(&entry.display_name).into_iter().enumerate().filter(|(_, word)| !is_stop(&word.text))
+        {
+            let stem = stem(&word.text);
+            let plain_act = at == 0 && named_act.is_some();
+            if let (false, Some(term)) = (plain_act, index.term(&stem)) {
+                say(term, 0.5);
+            }
+        }
+        let sum: f32 = says.iter().map(|(_, share)| share).sum();
+        says.iter_mut().for_each(|(_, share)| *share /= sum.max(f32::MIN_POSITIVE));
+        let text = format!(
+            " {} ",
+            words(&format!("{} {}", entry.display_name, entry.summary))
+                .iter()
+                .map(|word| stem(&word.text))
+                .collect::<Vec<_>>()
+                .join(" ")
+        );
+        let lesser = vocabulary.lesser.iter().any(|phrase| text.contains(&format!(" {phrase} ")));
+        self.each.push(Shape {
+            act,
+            single: template.iter().any(|segment| matches!(segment, Segment::Variable(_))),
+            head,
+            says,
+            lesser,
+        });
+    }
+}
+
+fn act(
+    verb: Verb,
+    ends_in_id: bool,
+    many: bool,
+    readable: bool,
+    last: Option<Act>,
+    named: Option<Act>,
+) -> Act {
+    match verb {
+        Verb::Get if ends_in_id => Act::Read,
+        Verb::Get => match (last, named) {
+            (Some(last @ (Act::Search | Act::Count | Act::Export)), _) => last,
+            (_, Some(named @ (Act::Search | Act::Count | Act::Export))) => named,
+            (_, Some(Act::Read)) if !many => Act::Read,
+            _ => Act::List,
+        },
+        Verb::Post => match (last, named) {
+            (Some(Act::Search), _) => Act::Search,
+            (_, Some(named @ (Act::Create | Act::Update | Act::Delete))) => named,
+            _ if readable && !ends_in_id => Act::Create,
+            _ => Act::Do,
+        },
+        Verb::Put | Verb::Patch => Act::Update,
+        Verb::Delete => Act::Delete,
+    }
+}
