@@ -23,6 +23,7 @@ pub(super) struct Bound {
     pub(super) act: Option<Act>,
     /// The terms of each other phrase that is meant, and how far it counts.
     pub(super) others: Vec<(Vec<Term>, f32)>,
+    pub(super) implied: Vec<Vec<Term>>,
 }
 
 /// The words of all entries, made once for each catalogue.
@@ -30,7 +31,7 @@ pub(super) struct Bound {
 pub(in crate::tool) struct Index {
     pub(super) terms: HashMap<Box<str>, Term>,
     /// For each term: the entries that have it, and how strongly (0 to 1).
-    pub(super) postings: Vec<Box<[(u32, f32)]>>,
+    postings: Vec<Box<[(u32, f32)]>>,
     /// For each term: how telling it is.
     pub(super) telling: Vec<f32>,
     /// For each term: whether an entry has it where it says what it is, not only in its small print.
@@ -95,6 +96,10 @@ impl Index {
         self.telling.get(term as usize).copied().unwrap_or_default()
     }
 
+    pub(super) fn postings(&self, term: Term) -> &[(u32, f32)] {
+        self.postings.get(term as usize).map_or(&[], |list| list)
+    }
+
     pub(super) fn is_strong(&self, term: Term) -> bool {
         self.strong.get(term as usize).copied().unwrap_or_default()
     }
@@ -113,10 +118,10 @@ impl Index {
         let mut senses = HashMap::with_capacity(vocabulary.senses.len());
         for (phrase, sense) in &vocabulary.senses {
             let others = sense.others.iter();
-            let others = others
-                .filter_map(|(other, weight)| Some((self.phrase(other)?, f32::from(*weight) / 100.0)))
-                .collect();
-            senses.insert(phrase.as_str().into(), Bound { act: sense.act, others });
+            let others =
+                others.filter_map(|(other, weight)| Some((self.phrase(other)?, f32::from(*weight) / 100.0))).collect();
+            let implied = sense.implied.iter().filter_map(|implied| self.phrase(implied)).collect();
+            senses.insert(phrase.as_str().into(), Bound { act: sense.act, others, implied });
         }
         self.senses = senses;
     }

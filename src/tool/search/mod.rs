@@ -7,6 +7,7 @@ mod question;
 mod ranking;
 mod shape;
 mod spelling;
+mod tokens;
 mod vocabulary;
 mod weights;
 mod words;

@@ -2,10 +2,10 @@
 //!
 //! Knows the words of the index, and no single entry.
 
-use super::index::{Index, Term};
-use super::spelling::Meant;
+use super::index::{Bound, Index, Term};
+use super::tokens::{Token, tokens};
 use super::vocabulary::{Act, LONGEST_PHRASE};
-use super::words::{Word, is_stop, stem, words};
+use super::words::{is_stop, words};
 
 /// The part of a query that is read, in characters, and in words.
 const LONGEST_QUERY: usize = 1_000;
@@ -30,8 +30,10 @@ pub(super) struct Group {
     pub(super) mass: f32,
     /// It names what is asked for, rather than what that belongs to.
     pub(super) head: bool,
-    /// It names a plain act and nothing else.
+    /// It names an act: one of all endpoints (`create`), and no thing.
     pub(super) act: bool,
+    /// It stands where a verb stands, and may name an act of single endpoints (`approve`).
+    pub(super) deed: bool,
 }
 
 /// A query, understood.
@@ -39,84 +41,35 @@ pub(super) struct Group {
 pub(super) struct Question {
     pub(super) groups: Vec<Group>,
     pub(super) asked: Asked,
-    /// The head is one that is named by its number.
+    /// What is asked for is named by its number.
     pub(super) single: bool,
     /// What unknown words count against an answer.
     pub(super) unknown: f32,
 }
 
 /// Words after which another thing is named than the one that is asked for.
-const LINKS: &[&str] = &[
-    "of",
-    "on",
-    "for",
-    "in",
-    "at",
-    "to",
-    "from",
-    "with",
-    "against",
-    "by",
-    "across",
-    "under",
-    "into",
-    "onto",
-    "as",
-    "about",
-    "within",
-    "inside",
-    "that",
-    "which",
-    "who",
-    "whose",
-    "called",
-    "named",
-    "linked",
-    "attached",
-    "over",
-    "than",
-    "using",
-    "via",
-    "through",
-    "because",
-    "when",
-    "whenever",
-    "if",
-    "where",
-    "assigned",
-    "has",
-    "have",
-    "is",
-    "are",
-    "was",
-    "were",
-    "belonging",
-    "made",
-    "logged",
+pub(super) const LINKS: &[&str] = &[
+    "of", "on", "for", "in", "at", "to", "from", "with", "against", "by", "across", "under", "into", "onto", "as",
+    "about", "within", "inside", "that", "which", "who", "whose", "called", "named", "linked", "attached", "over",
+    "than", "using", "via", "through", "because", "when", "whenever", "if", "where", "assigned", "has", "have", "is", "are",
+    "was", "were", "belonging", "made", "logged",
 ];
 /// Words after which a word that may be a verb is one.
 const BEFORE_VERBS: &[&str] = &[
-    "please", "to", "and", "then", "i", "we", "you", "can", "could", "must", "should", "lets", "let", "not",
-    "will", "would", "me", "us", "want", "need", "just", "now", "also",
+    "please", "to", "and", "then", "can", "could", "must", "should", "lets", "let", "will", "would", "want", "need", "just",
+    "now", "also",
 ];
+/// As these do, where no thing was named before: not in `the services we sell`.
+const SUBJECTS: &[&str] = &["i", "we", "you", "me", "us", "not"];
 /// Words that a thing follows: before them stands a verb.
 const DETERMINERS: &[&str] = &[
-    "a", "an", "the", "this", "that", "these", "those", "my", "our", "your", "his", "her", "their", "all",
-    "new", "another", "some", "any", "every", "each", "it", "them", "me", "us", "one", "two", "several",
-    "time",
+    "a", "an", "the", "this", "that", "these", "those", "my", "our", "your", "his", "her", "their", "all", "new",
+    "another", "some", "any", "every", "each", "it", "them", "me", "us", "one", "two", "several", "time",
 ];
 const QUESTIONS: &[&str] = &[
-    "who", "what", "which", "when", "where", "why", "how", "whose", "is", "are", "was", "were", "did",
-    "does", "has", "have", "do", "am",
+    "who", "what", "which", "when", "where", "why", "how", "whose", "is", "are", "was", "were", "did", "does", "has",
+    "have", "do", "am",
 ];
-
-struct Token {
-    word: Word,
-    stem: String,
-    /// 1, or less where the spelling was corrected.
-    sure: f32,
-    known: bool,
-}
 
 impl Question {
     pub(super) fn read(index: &Index, query: &str) -> Question {
@@ -128,11 +81,10 @@ impl Question {
             index,
             tokens: &tokens,
             groups: Vec::new(),
-            acts: Vec::new(),
+            asked: (0.0, Asked::Nothing),
             unknown: 0.0,
-            named_by_number: false,
-            parts: 0,
-            head_part: None,
+            single: false,
+            part: 0,
         };
         let mut at = 0;
         while at < tokens.len() {
@@ -142,163 +94,117 @@ impl Question {
     }
 }
 
-/// Corrects the spelling where a word is known neither to the catalogue nor to the vocabulary.
-fn tokens(index: &Index, written: Vec<Word>) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::with_capacity(written.len());
-    let shouted = written.iter().skip(1).all(|word| word.capital);
-    for mut word in written {
-        word.capital &= !shouted;
-        let stem_of = stem(&word.text);
-        let known = is_stop(&word.text) || is_known(index, &stem_of) || index.spelling.knows(&word.text);
-        // `check list` where there are checklists.
-        if let Some(last) = tokens.last_mut()
-            && !is_stop(&last.word.text)
-            && !is_stop(&word.text)
-        {
-            let joined = format!("{}{}", last.word.text, word.text);
-            if index.spelling.knows(&joined)
-                && index.term(&stem(&joined)).is_some_and(|term| index.is_strong(term))
-            {
-                *last = Token {
-                    stem: stem(&joined),
-                    word: Word { text: joined, ..last.word.clone() },
-                    sure: 1.0,
-                    known: true,
-                };
-                continue;
-            }
-        }
-        if known || word.capital {
-            tokens.push(Token { word, stem: stem_of, sure: 1.0, known });
-            continue;
-        }
-        let sure = index.weights.corrected;
-        match index.spelling.meant(&word.text) {
-            Some(Meant::One(meant)) => {
-                tokens.push(Token {
-                    stem: stem(meant),
-                    word: Word { text: meant.to_owned(), ..word },
-                    sure,
-                    known: true,
-                });
-            }
-            Some(Meant::Two(first, second)) => {
-                for (part, text) in [first, second].into_iter().enumerate() {
-                    let word = Word { text: text.to_owned(), first: word.first && part == 0, capital: false };
-                    tokens.push(Token { stem: stem(text), word, sure: 1.0, known: true });
-                }
-            }
-            None => {
-                // Small print knows words that are no names of anything.
-                tokens.push(Token { known: index.term(&stem_of).is_some(), word, stem: stem_of, sure: 1.0 });
-            }
-        }
-    }
-    tokens
-}
-
-fn is_known(index: &Index, stem: &str) -> bool {
-    index.senses.contains_key(stem) || index.term(stem).is_some_and(|term| index.is_strong(term))
-}
-
 struct Reading<'a> {
     index: &'a Index,
     tokens: &'a [Token],
+    /// Each group with the number of links before it.
     groups: Vec<(Group, usize)>,
-    /// What the query says is to be done: how clearly, and what.
-    acts: Vec<(f32, Asked)>,
+    /// How clearly something is asked for, and what.
+    asked: (f32, Asked),
     unknown: f32,
-    named_by_number: bool,
-    /// How many links came before.
-    parts: usize,
-    head_part: Option<usize>,
+    single: bool,
+    part: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
     /// Takes the longest phrase that begins at `at`, and gives the number of its words.
     fn take(&mut self, at: usize) -> usize {
         let Some(token) = self.tokens.get(at) else { return 1 };
         for length in (2..=LONGEST_PHRASE).rev() {
             let Some(tokens) = self.tokens.get(at..at + length) else { continue };
             let phrase: Vec<&str> = tokens.iter().map(|token| token.stem.as_str()).collect();
-            if self.index.senses.contains_key(phrase.join(" ").as_str()) {
-                self.group(at, length);
+            if let Some(sense) = self.index.senses.get(phrase.join(" ").as_str()) {
+                self.group(at, length, Some(sense));
                 return length;
             }
         }
         let text = token.word.text.as_str();
         if at == 0 && QUESTIONS.contains(&text) {
-            self.acts.push((0.4, Asked::Look));
+            self.ask(0.4, Asked::Look);
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            self.named_by_number |= at > 0 && self.parts <= 1;
+            self.single |= at > 0 && self.part <= 1;
             return 1;
         }
         if LINKS.contains(&text) && !self.groups.is_empty() {
-            self.parts += 1;
+            self.part += 1;
         }
-        if self.index.senses.contains_key(token.stem.as_str()) || !is_stop(text) {
-            self.group(at, 1);
+        let sense = self.index.senses.get(token.stem.as_str());
+        if sense.is_some() || !is_stop(text) {
+            self.group(at, 1, sense);
         }
         1
     }
 
-    fn group(&mut self, at: usize, length: usize) {
-        let (Some(tokens), weights) = (self.tokens.get(at..at + length), &self.index.weights) else { return };
-        let stems: Vec<&str> = tokens.iter().map(|token| token.stem.as_str()).collect();
-        let phrase = stems.join(" ");
-        let sense = self.index.senses.get(phrase.as_str());
-        let sure = tokens.iter().map(|token| token.sure).fold(1.0, f32::min);
-        let itself: Option<Vec<Term>> =
-            stems.iter().filter(|stem| !is_stop(stem)).map(|stem| self.index.term(stem)).collect();
+    fn ask(&mut self, clear: f32, asked: Asked) {
+        if clear > self.asked.0 {
+            self.asked = (clear, asked);
+        }
+    }
+
+    fn group(&mut self, at: usize, length: usize, sense: Option<&'a Bound>) {
+        let Some(tokens) = self.tokens.get(at..at + length) else { return };
+        let index = self.index;
+        let weights = &index.weights;
+        let are = |terms: &[Term], among: &std::collections::HashSet<Term>| terms.iter().all(|term| among.contains(term));
+        let stems = tokens.iter().filter(|token| length == 1 || !is_stop(&token.word.text));
+        let itself: Option<Vec<Term>> = stems.map(|token| index.term(&token.stem)).collect();
         let itself = itself.filter(|terms| !terms.is_empty());
-        let is_thing =
-            itself.as_ref().is_some_and(|terms| terms.iter().all(|term| self.index.things.contains(term)));
-        let is_deed =
-            itself.as_ref().is_some_and(|terms| terms.iter().all(|term| self.index.deeds.contains(term)));
-        let names_things = sense.is_some_and(|sense| {
-            sense.others.iter().any(|(terms, _)| terms.iter().all(|term| self.index.things.contains(term)))
-        });
+        let is_thing = itself.as_ref().is_some_and(|terms| are(terms, &index.things));
+        let others = sense.map_or(&[][..], |sense| &sense.others);
+        let means_thing = others.iter().any(|(terms, weight)| *weight > 0.6 && are(terms, &index.things));
         let act = sense.and_then(|sense| sense.act);
-        let verb = self.is_verb(at, length);
-        let as_verb = act.is_some() && (verb || !(is_thing || (names_things && is_noun_like(self, at))));
-        if let (Some(act), true) = (act, as_verb) {
-            let place = if verb { 1.0 } else { 0.7 };
-            self.acts.push((place - 0.01 * self.acts.len() as f32, Asked::Act(act)));
-        } else if (is_deed || act == Some(Act::Do)) && verb {
-            self.acts.push((0.9, Asked::Act(Act::Do)));
+                // `closed tickets` are a kind of tickets.
+        let participle = length == 1 && at > 0 && tokens.iter().any(|token| token.word.text.ends_with("ed"));
+        let verb = !participle && self.is_verb(at, length, is_thing || means_thing);
+        let as_verb = verb || !(is_thing || means_thing || participle);
+        let mut meanings: Vec<(Vec<Term>, f32)> = Vec::with_capacity(1 + others.len());
+        let sure = tokens.iter().map(|token| token.sure).fold(1.0, f32::min);
+        meanings.extend(itself.map(|terms| (terms, sure)));
+        meanings.extend(others.iter().map(|(terms, weight)| (terms.clone(), weight * sure)));
+        let deed = as_verb && meanings.iter().any(|(terms, _)| are(terms, &index.deeds));
+        let mut makes = false;
+        if as_verb && let Some(sense) = sense && let Some(act) = sense.act {
+            self.ask(if verb { 1.0 } else { 0.6 }, Asked::Act(act));
+            makes = verb && act == Act::Create && sense.implied.iter().any(|terms| are(terms, &index.things));
+            let weight = if makes || length > 1 { weights.made } else { weights.implied };
+            meanings.extend(sense.implied.iter().map(|terms| (terms.clone(), weight * sure)));
+        } else if deed && verb {
+            self.ask(0.9, Asked::Act(Act::Do));
         }
-        let mut meanings: Vec<(Vec<Term>, f32)> = Vec::new();
-        if let Some(terms) = itself {
-            meanings.push((terms, sure));
-        }
-        if let Some(sense) = sense {
-            meanings.extend(sense.others.iter().map(|(terms, weight)| (terms.clone(), weight * sure)));
-        }
-        let plain_act = as_verb && !is_thing && !is_deed && !names_things;
-        let mut mass =
-            meanings.iter().map(|(terms, weight)| weight * self.telling(terms)).fold(0.0, f32::max);
-        if plain_act {
-            mass *= weights.act_word;
-            meanings.iter_mut().for_each(|(_, weight)| *weight *= weights.act_word);
-        }
+        let plain_act = act.is_some_and(|act| act != Act::Do) && as_verb && !makes && !is_thing && sense.is_some_and(|sense| sense.implied.is_empty());
         if meanings.is_empty() {
             if act.is_none() {
-                let name = tokens.iter().any(|token| {
-                    token.word.capital || token.word.text.bytes().any(|byte| byte.is_ascii_digit())
-                });
-                self.unknown += if name { weights.unknown_name } else { weights.unknown };
+                self.unknown += self.weight_unknown(tokens);
             }
             return;
         }
-        if !tokens.iter().all(|token| token.known) && sense.is_none() {
-            self.unknown += weights.unknown_name;
+        let mut mass = self.mass(&meanings);
+        if plain_act {
+            mass *= weights.act_word;
+        } else if participle && act.is_some() {
+            mass *= weights.participle;
         }
-        let thing = !plain_act && (is_thing || names_things);
-        if thing && self.head_part.is_none() && !as_verb {
-            self.head_part = Some(self.parts);
+        let weak = meanings.iter().all(|(terms, _)| !terms.iter().all(|term| index.is_strong(*term)));
+        if weak {
+            self.unknown += self.weight_unknown(tokens) * 0.5;
+            mass *= weights.small_print;
         }
-        self.groups.push((Group { meanings, mass, head: thing && !as_verb, act: plain_act }, self.parts));
+        let thing = !plain_act && !weak && (is_thing || means_thing || makes) && (!as_verb || makes || act.is_none());
+        self.groups.push((Group { meanings, mass, head: thing, act: plain_act, deed: deed && verb }, if makes { usize::MAX } else { self.part }));
+    }
+
+    /// How telling the whole of a word's meanings is: what is frequent under another name is not rare.
+    fn mass(&self, meanings: &[(Vec<Term>, f32)]) -> f32 {
+        let most = meanings.iter().map(|(_, weight)| *weight).fold(0.0, f32::max);
+        let main = meanings.iter().filter(|(_, weight)| *weight >= 0.75 * most);
+        main.map(|(terms, _)| self.telling(terms)).fold(f32::INFINITY, f32::min)
+    }
+
+    fn weight_unknown(&self, tokens: &[Token]) -> f32 {
+        let weights = &self.index.weights;
+        let is_name = |token: &Token| token.word.capital || token.word.text.bytes().any(|byte| byte.is_ascii_digit());
+        if tokens.iter().any(is_name) { weights.unknown_name } else { weights.unknown }
     }
 
     fn telling(&self, terms: &[Term]) -> f32 {
@@ -306,51 +212,37 @@ impl Reading<'_> {
         sum / (terms.len().max(1) as f32).sqrt()
     }
 
-    /// A word is in a verb's place where a clause begins, or after a word that a verb follows.
-    fn is_verb(&self, at: usize, length: usize) -> bool {
+    /// A word is in a verb's place where a clause begins, or after a word that a verb follows. One that may
+    /// be a thing as well is a verb before a determiner: `schedule a visit`, not `schedule conflicts`.
+    fn is_verb(&self, at: usize, length: usize, may_be_thing: bool) -> bool {
         let before = at.checked_sub(1).and_then(|before| self.tokens.get(before));
         let begins = self.tokens.get(at).is_some_and(|token| token.word.first)
-            || before.is_none_or(|before| BEFORE_VERBS.contains(&before.word.text.as_str()));
-        if !begins {
-            return false;
-        }
-        let Some(token) = self.tokens.get(at) else { return false };
-        let is_thing = self.index.term(&token.stem).is_some_and(|term| self.index.things.contains(&term));
-        // `schedule a visit` is an act, `schedule conflicts` is a thing.
-        !is_thing
-            || self.tokens.get(at + length).is_some_and(|next| {
-                DETERMINERS.contains(&next.word.text.as_str())
-                    || next.word.capital
-                    || next.word.text.bytes().all(|byte| byte.is_ascii_digit())
-            })
+            || before.is_none_or(|before| {
+                let text = before.word.text.as_str();
+                BEFORE_VERBS.contains(&text)
+                    || (SUBJECTS.contains(&text) && !self.groups.iter().any(|(group, _)| group.head))
+            });
+        begins
+            && (!may_be_thing
+                || self.tokens.get(at + length).is_some_and(|next| {
+                    DETERMINERS.contains(&next.word.text.as_str())
+                        || next.word.capital
+                        || next.word.text.bytes().all(|byte| byte.is_ascii_digit())
+                }))
     }
 
     fn finish(self) -> Question {
-        let mut asked = (0.0, Asked::Nothing);
-        for (clear, act) in self.acts {
-            if clear > asked.0 {
-                asked = (clear, act);
-            }
-        }
-        let head_part = self.head_part.unwrap_or(0);
-        let groups: Vec<(Group, usize)> = self.groups;
-        // Within its part, the last thing is meant: the comments, in `ticket comments`.
-        let last = groups.iter().rposition(|(group, part)| group.head && *part == head_part);
-        let groups = groups.into_iter().enumerate().map(|(at, (mut group, _))| {
+        let mut groups = self.groups;
+        // What a verb makes is what is asked for; else the last thing of the first part that names one: the comments, in
+        // `ticket comments` and in `comments of a ticket`.
+        let made = groups.iter().any(|(group, part)| group.head && *part == usize::MAX);
+        let first = groups.iter().find(|(group, _)| group.head).map(|(_, part)| *part);
+        let chosen = if made { Some(usize::MAX) } else { first };
+        let last = groups.iter().rposition(|(group, part)| group.head && Some(*part) == chosen);
+        for (at, (group, _)) in groups.iter_mut().enumerate() {
             group.head = Some(at) == last;
-            group
-        });
-        Question {
-            groups: groups.collect(),
-            asked: asked.1,
-            single: self.named_by_number,
-            unknown: self.unknown,
         }
+        let groups = groups.into_iter().map(|(group, _)| group).collect();
+        Question { groups, asked: self.asked.1, single: self.single, unknown: self.unknown }
     }
-}
-
-/// A word between a determiner or adjective and the end of its part is read as a noun.
-fn is_noun_like(reading: &Reading<'_>, at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| reading.tokens.get(before));
-    before.is_some_and(|before| !BEFORE_VERBS.contains(&before.word.text.as_str()))
 }

@@ -14,91 +14,121 @@ pub(super) struct Standing {
     pub(super) score: f32,
 }
 
-/// All entries that fit, best first. Empty where nothing does.
-pub(super) fn rank(index: &Index, question: &Question) -> Vec<Standing> {
-    let all = index.shapes.len();
-    let mut whole = vec![0.0_f32; all];
-    let mut of_group = vec![0.0_f32; all];
-    let mut of_meaning = vec![0.0_f32; all];
-    let mut asked_for = vec![0.0_f32; index.terms.len()];
-    let mut head_terms: Vec<(u32, f32)> = Vec::new();
-    for group in &question.groups {
-        for (terms, weight) in &group.meanings {
-            let share = 1.0 / (terms.len() as f32).sqrt();
-            for term in terms {
-                let telling = index.telling(*term) * share * weight;
-                for (position, strength) in index.postings.get(*term as usize).into_iter().flatten() {
-                    if let Some(sum) = of_meaning.get_mut(*position as usize) {
-                        *sum += telling * strength;
+/// What the words of a question find in each entry.
+struct Tally {
+    /// All words, and without the plain acts.
+    whole: Vec<f32>,
+    things: Vec<f32>,
+    /// For each term: how far it is asked for.
+    asked: Vec<f32>,
+}
+
+impl Tally {
+    fn of(index: &Index, question: &Question) -> Tally {
+        let all = index.shapes.len();
+        let zeros = || vec![0.0_f32; all];
+        let mut tally = Tally { whole: zeros(), things: zeros(), asked: vec![0.0; index.telling.len()] };
+        let (mut best, mut sum) = (zeros(), zeros());
+        for group in &question.groups {
+            for (terms, weight) in &group.meanings {
+                let telling: f32 = terms.iter().map(|term| index.telling(*term)).sum();
+                for term in terms {
+                    let share = weight * index.telling(*term) / telling.max(f32::MIN_POSITIVE);
+                    for (position, strength) in index.postings(*term) {
+                        if let Some(sum) = sum.get_mut(*position as usize) {
+                            *sum += share * strength;
+                        }
+                    }
+                    if let Some(asked) = tally.asked.get_mut(*term as usize) {
+                        *asked = asked.max(*weight);
                     }
                 }
-                if let Some(known) = asked_for.get_mut(*term as usize) {
-                    *known = known.max(weight.min(1.0));
-                }
-                if group.head {
-                    head_terms.push((*term, *weight));
-                }
-            }
-            for term in terms {
-                for (position, _) in index.postings.get(*term as usize).into_iter().flatten() {
-                    if let (Some(sum), Some(best)) =
-                        (of_meaning.get_mut(*position as usize), of_group.get_mut(*position as usize))
-                    {
+                for (position, _) in terms.iter().flat_map(|term| index.postings(*term)) {
+                    if let (Some(sum), Some(best)) = (sum.get_mut(*position as usize), best.get_mut(*position as usize)) {
                         *best = best.max(*sum);
                         *sum = 0.0;
                     }
                 }
             }
+            for ((whole, things), best) in tally.whole.iter_mut().zip(&mut tally.things).zip(&mut best) {
+                *whole += *best * group.mass;
+                if !group.act {
+                    *things += (*best * ENOUGH).min(1.0) * group.mass;
+                }
+                *best = 0.0;
+            }
         }
-        for (sum, best) in whole.iter_mut().zip(&mut of_group) {
-            *sum += *best;
-            *best = 0.0;
-        }
+        tally
     }
+}
+
+/// A word that is found with this share of its full strength is found.
+const ENOUGH: f32 = 1.4;
+
+/// All entries that fit, best first. Empty where nothing does.
+pub(super) fn rank(index: &Index, question: &Question) -> Vec<Standing> {
+    let weights = &index.weights;
     let mass: f32 = question.groups.iter().map(|group| group.mass).sum();
     let things: f32 = question.groups.iter().filter(|group| !group.act).map(|group| group.mass).sum();
-    if mass <= 0.0 {
+    if mass <= 0.0 || (things <= 0.0 && question.unknown > 0.0) {
         return Vec::new();
     }
-    let weights = &index.weights;
+    let tally = Tally::of(index, question);
+    let heads: Vec<(u32, f32)> = question
+        .groups
+        .iter()
+        .filter(|group| group.head)
+        .flat_map(|group| group.meanings.iter().flat_map(|(terms, weight)| terms.iter().map(|term| (*term, *weight))))
+        .collect();
+    let deeds: Vec<u32> = question
+        .groups
+        .iter()
+        .filter(|group| group.deed)
+        .flat_map(|group| group.meanings.iter().flat_map(|(terms, _)| terms.iter().copied()))
+        .collect();
     let mut standings: Vec<Standing> = Vec::new();
-    let mut best_found = 0.0_f32;
-    for (position, (sum, shape)) in whole.iter().zip(&index.shapes).enumerate() {
-        if *sum <= 0.0 {
+    for (position, (found, shape)) in tally.whole.iter().zip(&index.shapes).enumerate() {
+        if *found <= 0.0 {
             continue;
         }
-        let found = sum / (mass + question.unknown);
-        best_found = best_found.max(found);
-        let alone: f32 = shape
-            .says
-            .iter()
-            .map(|(term, share)| share * asked_for.get(*term as usize).copied().unwrap_or_default())
-            .sum();
-        let head = head_terms
-            .iter()
-            .filter(|(term, _)| shape.head.contains(term))
-            .map(|(_, weight)| *weight)
-            .fold(0.0, f32::max);
-        let head = if head_terms.is_empty() { 0.5 } else { head };
-        let kind = fit(question, shape);
-        let mut score = found
+        let asked = |term: &u32| tally.asked.get(*term as usize).copied().unwrap_or_default();
+        let same_act = question.asked == Asked::Act(shape.act);
+        let said = |term: &u32| if same_act && shape.deeds.contains(term) { 1.0 } else { asked(term).min(1.0) };
+        let alone: f32 = shape.says.iter().map(|(term, share)| share * said(term)).sum();
+        let mut score = found / mass
             * (1.0 - weights.nothing_else + weights.nothing_else * alone)
-            * (1.0 - weights.head + weights.head * head)
-            * kind.powf(weights.kind);
+            * (1.0 - weights.head + weights.head * head(&heads, shape))
+            * fit(question, shape).powf(weights.kind);
+        if !deeds.is_empty() && shape.deeds.iter().any(|deed| deeds.contains(deed)) {
+            score *= weights.deed;
+        }
         if shape.lesser {
             score *= weights.lesser;
         }
         standings.push(Standing { position: position as u32, score });
     }
     standings.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.position.cmp(&b.position)));
-    let evidence = standings
-        .first()
-        .and_then(|first| whole.get(first.position as usize))
-        .map_or(0.0, |sum| sum / (mass + question.unknown));
-    if things <= 0.0 && question.unknown > 0.0 || evidence < weights.least {
+    let first = standings.first().and_then(|first| tally.things.get(first.position as usize));
+    let proof = first.map_or(0.0, |found| found / (things + question.unknown).max(f32::MIN_POSITIVE));
+    if things > 0.0 && proof < weights.least {
         return Vec::new();
     }
     standings
+}
+
+/// How far the entry is about what is asked for: fully where that is the last thing of its path, less where it is
+/// only on the way there.
+fn head(heads: &[(u32, f32)], shape: &Shape) -> f32 {
+    if heads.is_empty() {
+        return 0.5;
+    }
+    let place = |term: &u32| match () {
+        () if shape.named_head == Some(*term) => 1.0,
+        () if shape.head.contains(term) => if shape.named_head.is_some() { 0.8 } else { 1.0 },
+        () if shape.path.contains(term) => 0.4,
+        () => 0.0,
+    };
+    heads.iter().map(|(term, weight)| weight * place(term)).fold(0.0, f32::max)
 }
 
 /// How well an endpoint's kind fits what is asked for.

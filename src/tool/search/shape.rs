@@ -10,6 +10,7 @@ use super::super::catalog::Entry;
 use super::super::path::{Segment, segments};
 use super::super::rest::Verb;
 use super::index::{Index, Term, path_words};
+use super::question::LINKS;
 use super::vocabulary::{Act, Vocabulary};
 use super::words::{is_stop, stem, stems, words};
 
@@ -21,6 +22,11 @@ pub(super) struct Shape {
     pub(super) single: bool,
     /// What it is about: the words of the path's last thing.
     pub(super) head: Vec<Term>,
+    /// What its name says that it is about, where that stands in the path too.
+    pub(super) named_head: Option<Term>,
+    /// All words of the path, and those of them that say what is done.
+    pub(super) path: Vec<Term>,
+    pub(super) deeds: Vec<Term>,
     /// All words that say what it is, each with its share; the shares sum up to one.
     pub(super) says: Vec<(Term, f32)>,
     pub(super) lesser: bool,
@@ -72,18 +78,15 @@ impl Shapes {
             .map(|word| stems(&word).filter_map(|stem| index.term(&stem)).collect::<Vec<_>>())
             .filter(|terms| !terms.is_empty())
             .collect();
-        let deed = !ends_in_id
-            && match act {
-                Act::Do => true,
-                Act::Search | Act::Count | Act::Export => last_act == Some(act),
-                _ => false,
-            };
+        let deed = !ends_in_id && (act == Act::Do || last_act == Some(act));
         let (head, deeds) = match fixed.split_last() {
             Some((deed_words, rest)) if deed && !rest.is_empty() => (rest.last(), deed_words.as_slice()),
             Some((last, _)) => (Some(last), &[][..]),
             None => (None, &[][..]),
         };
         let head = head.cloned().unwrap_or_default();
+        let of_path: Vec<Term> = fixed.iter().flatten().copied().collect();
+        let named_head = named_head(&entry.display_name, named_act.is_some(), index).filter(|term| of_path.contains(term));
         self.deeds.extend(deeds);
         self.things.extend(fixed.iter().flatten().filter(|term| !deeds.contains(term)));
         let mut says: Vec<(Term, f32)> = Vec::new();
@@ -104,19 +107,21 @@ impl Shapes {
         }
         let sum: f32 = says.iter().map(|(_, share)| share).sum();
         says.iter_mut().for_each(|(_, share)| *share /= sum.max(f32::MIN_POSITIVE));
-        let text = format!(
-            " {} ",
-            words(&format!("{} {}", entry.display_name, entry.summary))
-                .iter()
-                .map(|word| stem(&word.text))
-                .collect::<Vec<_>>()
-                .join(" ")
-        );
+        let opening = entry.description.as_deref().and_then(|text| text.split(". ").next()).unwrap_or_default();
+        let text: Vec<String> = [&entry.display_name, &entry.summary, opening]
+            .iter()
+            .flat_map(|text| words(text))
+            .map(|word| stem(&word.text))
+            .collect();
+        let text = format!(" {} ", text.join(" "));
         let lesser = vocabulary.lesser.iter().any(|phrase| text.contains(&format!(" {phrase} ")));
         self.each.push(Shape {
             act,
             single: template.iter().any(|segment| matches!(segment, Segment::Variable(_))),
             head,
+            named_head,
+            path: of_path,
+            deeds: deeds.to_vec(),
             says,
             lesser,
         });
@@ -148,4 +153,11 @@ fn act(
         Verb::Put | Verb::Patch => Act::Update,
         Verb::Delete => Act::Delete,
     }
+}
+
+/// The last word of the first thing that a name names: the category, in `Update ticket category by id`.
+fn named_head(name: &str, begins_with_act: bool, index: &Index) -> Option<Term> {
+    let words = words(name);
+    let words = words.iter().skip(usize::from(begins_with_act)).take_while(|word| !LINKS.contains(&word.text.as_str()));
+    words.filter(|word| !is_stop(&word.text)).last().and_then(|word| index.term(&stem(&word.text)))
 }

@@ -29,8 +29,6 @@ pub(super) enum Act {
 /// How far a word of the same meaning counts, and one that is only near., in hundredths.
 const SAME: u8 = 80;
 const NEAR: u8 = 50;
-/// How far the words count that a verb implies: `close` is about a status.
-const IMPLIED: u8 = 50;
 /// The longest phrase, in words.
 pub(super) const LONGEST_PHRASE: usize = 5;
 
@@ -43,6 +41,8 @@ pub(super) struct Sense {
     pub(super) act: Option<Act>,
     /// Other phrases that are meant, and how far each counts.
     pub(super) others: BTreeMap<Phrase, u8>,
+    /// What a verb says beside its act: `close` is about a status.
+    pub(super) implied: Vec<Phrase>,
 }
 
 /// The words of the trade and what they mean.
@@ -153,7 +153,7 @@ impl Vocabulary {
             sense.act = Some(act);
             for word in rest.into_iter().flat_map(|rest| rest.split(',')) {
                 if let Ok(phrase) = phrase(word) {
-                    sense.others.insert(phrase, IMPLIED);
+                    sense.implied.push(phrase);
                 }
             }
         }
@@ -165,10 +165,7 @@ impl Vocabulary {
     fn relate(&mut self, members: &[Phrase], weight: u8, all: bool) {
         for (at, member) in members.iter().enumerate() {
             for (other_at, other) in members.iter().enumerate() {
-                if other == member
-                    || member.is_empty()
-                    || other.is_empty()
-                    || !(all || at == 0 || other_at == 0)
+                if other == member || !(all || at == 0 || other_at == 0) || (other_at > 0 && other.contains(' '))
                 {
                     continue;
                 }
@@ -183,6 +180,7 @@ impl Vocabulary {
         self.senses.remove(phrase);
         for sense in self.senses.values_mut() {
             sense.others.remove(phrase);
+            sense.implied.retain(|implied| implied != phrase);
         }
     }
 

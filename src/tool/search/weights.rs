@@ -33,6 +33,15 @@ pub(super) struct Weights {
     pub(super) kind: f32,
     /// What an entry keeps that says of itself that it is not meant to be used.
     pub(super) lesser: f32,
+    /// What an act of its own (`approve`) is worth where it is asked for.
+    pub(super) deed: f32,
+    /// How far the words count that a verb implies, and the thing that it makes.
+    pub(super) implied: f32,
+    pub(super) made: f32,
+    /// What a participle counts (`closed` tickets).
+    pub(super) participle: f32,
+    /// What a word counts that only occurs in small print.
+    pub(super) small_print: f32,
     /// What a word counts whose spelling was corrected.
     pub(super) corrected: f32,
     /// What an unknown word counts against an answer, and an unknown name or number.
@@ -59,11 +68,16 @@ impl Default for Weights {
             evenness: 0.35,
             act_word: 0.3,
             nothing_else: 0.6,
-            head: 0.3,
-            kind: 1.0,
+            head: 0.5,
+            kind: 1.5,
             lesser: 0.7,
+            deed: 1.2,
+            implied: 0.7,
+            made: 0.9,
+            participle: 0.25,
+            small_print: 0.5,
             corrected: 0.85,
-            unknown: 0.8,
+            unknown: 0.5,
             unknown_name: 0.15,
             least: 0.3,
         }

@@ -100,7 +100,7 @@ const STOP: &[&str] = &[
     "should",
     "so",
     "some",
-    "someone",
+    
     "specific",
     "still",
     "such",
