@@ -29,7 +29,8 @@ pub(super) struct Bound {
 /// The words of all entries, made once for each catalogue.
 #[derive(Debug, Default)]
 pub(in crate::tool) struct Index {
-    pub(super) terms: HashMap<Box<str>, Term>,
+    terms: HashMap<Box<str>, Term>,
+    stems: Vec<Box<str>>,
     /// For each term: the entries that have it, and how strongly (0 to 1).
     postings: Vec<Box<[(u32, f32)]>>,
     /// For each term: how telling it is.
@@ -90,6 +91,10 @@ impl Index {
 
     pub(super) fn term(&self, stem: &str) -> Option<Term> {
         self.terms.get(stem).copied()
+    }
+
+    pub(super) fn stem(&self, term: Term) -> Option<&str> {
+        self.stems.get(term as usize).map(AsRef::as_ref)
     }
 
     pub(super) fn telling(&self, term: Term) -> f32 {
@@ -164,9 +169,10 @@ impl Index {
         for word in words(text).into_iter().filter(|word| !is_stop(&word.text)).take(SMALL_PRINT) {
             let stem = stem(&word.text);
             let next = self.terms.len() as Term;
-            let term = *self.terms.entry(stem.into()).or_insert(next);
+            let term = *self.terms.entry(stem.as_str().into()).or_insert(next);
             if term == next {
                 self.strong.push(false);
+                self.stems.push(stem.into());
             }
             if strong && let Some(known) = self.strong.get_mut(term as usize) {
                 *known = true;
@@ -192,7 +198,7 @@ pub(super) fn path_words(path: &str) -> String {
 }
 
 /// The names of a schema's members and the values that they may have, one level deep.
-fn members(schema: &Value) -> String {
+pub(super) fn members(schema: &Value) -> String {
     let properties = schema.get("properties").and_then(Value::as_object);
     let mut names: Vec<&str> = Vec::new();
     for (name, member) in properties.into_iter().flatten().take(MEMBERS) {

@@ -85,6 +85,8 @@ impl Question {
             unknown: 0.0,
             single: false,
             part: 0,
+            strangers: false,
+            familiar: false,
         };
         let mut at = 0;
         while at < tokens.len() {
@@ -104,6 +106,9 @@ struct Reading<'a> {
     unknown: f32,
     single: bool,
     part: usize,
+    /// Before the first link stands a word that nobody knows, or a thing that is known.
+    strangers: bool,
+    familiar: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -154,28 +159,39 @@ impl<'a> Reading<'a> {
         let others = sense.map_or(&[][..], |sense| &sense.others);
         let means_thing = others.iter().any(|(terms, weight)| *weight > 0.6 && are(terms, &index.things));
         let act = sense.and_then(|sense| sense.act);
-                // `closed tickets` are a kind of tickets.
-        let participle = length == 1 && at > 0 && tokens.iter().any(|token| token.word.text.ends_with("ed"));
-        let verb = !participle && self.is_verb(at, length, is_thing || means_thing);
-        let as_verb = verb || !(is_thing || means_thing || participle);
+                let implies = sense.is_some_and(|sense| !sense.implied.is_empty());
+        let makes = sense.is_some_and(|sense| {
+            sense.act == Some(Act::Create) && sense.implied.iter().any(|terms| are(terms, &index.things))
+        });
+        let ends = |ends: &[&str]| {
+            length == 1 && tokens.iter().any(|token| ends.iter().any(|end| token.word.text.ends_with(end)))
+        };
+        // `closed tickets` are a kind of tickets, `role assignments` are things.
+        let participle = at > 0 && ends(&["ed"]);
+        let nominal = implies && ends(&["s", "ment", "tion", "al", "ance"]);
+        let may_be_thing = (is_thing && (implies || act.is_none())) || (makes && means_thing);
+        let verb = !participle && !nominal && self.is_verb(at, length, may_be_thing);
+        let as_verb = verb || !(is_thing || means_thing || participle || nominal);
         let mut meanings: Vec<(Vec<Term>, f32)> = Vec::with_capacity(1 + others.len());
         let sure = tokens.iter().map(|token| token.sure).fold(1.0, f32::min);
         meanings.extend(itself.map(|terms| (terms, sure)));
         meanings.extend(others.iter().map(|(terms, weight)| (terms.clone(), weight * sure)));
         let deed = as_verb && meanings.iter().any(|(terms, _)| are(terms, &index.deeds));
-        let mut makes = false;
+        let makes = makes && verb;
         if as_verb && let Some(sense) = sense && let Some(act) = sense.act {
-            self.ask(if verb { 1.0 } else { 0.6 }, Asked::Act(act));
-            makes = verb && act == Act::Create && sense.implied.iter().any(|terms| are(terms, &index.things));
+            if verb || length > 1 || !implies || self.groups.is_empty() {
+                self.ask(if verb { 1.0 } else { 0.6 }, Asked::Act(act));
+            }
             let weight = if makes || length > 1 { weights.made } else { weights.implied };
             meanings.extend(sense.implied.iter().map(|terms| (terms.clone(), weight * sure)));
         } else if deed && verb {
             self.ask(0.9, Asked::Act(Act::Do));
         }
-        let plain_act = act.is_some_and(|act| act != Act::Do) && as_verb && !makes && !is_thing && sense.is_some_and(|sense| sense.implied.is_empty());
+        let plain_act = act.is_some_and(|act| act != Act::Do) && as_verb && !makes && (!is_thing || verb) && !implies;
         if meanings.is_empty() {
             if act.is_none() {
                 self.unknown += self.weight_unknown(tokens);
+                self.strangers |= self.part == 0;
             }
             return;
         }
@@ -190,8 +206,9 @@ impl<'a> Reading<'a> {
             self.unknown += self.weight_unknown(tokens) * 0.5;
             mass *= weights.small_print;
         }
+        self.familiar |= self.part == 0 && !weak && !plain_act && !verb;
         let thing = !plain_act && !weak && (is_thing || means_thing || makes) && (!as_verb || makes || act.is_none());
-        self.groups.push((Group { meanings, mass, head: thing, act: plain_act, deed: deed && verb }, if makes { usize::MAX } else { self.part }));
+        self.groups.push((Group { meanings, mass, head: thing, act: plain_act, deed: deed && verb && !plain_act }, if makes { usize::MAX } else { self.part }));
     }
 
     /// How telling the whole of a word's meanings is: what is frequent under another name is not rare.
@@ -243,6 +260,8 @@ impl<'a> Reading<'a> {
             group.head = Some(at) == last;
         }
         let groups = groups.into_iter().map(|(group, _)| group).collect();
-        Question { groups, asked: self.asked.1, single: self.single, unknown: self.unknown }
+        // What is asked for has a name that nobody knows: `order a pizza for the team` is not about teams.
+        let stranger = if self.strangers && !self.familiar { self.index.weights.stranger } else { 0.0 };
+        Question { groups, asked: self.asked.1, single: self.single, unknown: self.unknown + stranger }
     }
 }

@@ -126,6 +126,7 @@ fn head(heads: &[(u32, f32)], shape: &Shape) -> f32 {
         () if shape.named_head == Some(*term) => 1.0,
         () if shape.head.contains(term) => if shape.named_head.is_some() { 0.8 } else { 1.0 },
         () if shape.path.contains(term) => 0.4,
+        () if shape.members.binary_search(term).is_ok() => 0.4,
         () => 0.0,
     };
     heads.iter().map(|(term, weight)| weight * place(term)).fold(0.0, f32::max)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::super::catalog::Entry;
 use super::super::path::{Segment, segments};
 use super::super::rest::Verb;
-use super::index::{Index, Term, path_words};
+use super::index::{Index, Term, members as members_of, path_words};
 use super::question::LINKS;
 use super::vocabulary::{Act, Vocabulary};
 use super::words::{is_stop, stem, stems, words};
@@ -27,6 +27,8 @@ pub(super) struct Shape {
     /// All words of the path, and those of them that say what is done.
     pub(super) path: Vec<Term>,
     pub(super) deeds: Vec<Term>,
+    /// What a change of it may set.
+    pub(super) members: Vec<Term>,
     /// All words that say what it is, each with its share; the shares sum up to one.
     pub(super) says: Vec<(Term, f32)>,
     pub(super) lesser: bool,
@@ -50,6 +52,10 @@ impl Shapes {
         for entry in entries {
             shapes.add(entry, index, vocabulary, &readable);
         }
+        // `add-entry` adds an entry, which is a thing elsewhere.
+        let things = &shapes.things;
+        shapes.deeds.retain(|term| !things.contains(term));
+        shapes.each.iter_mut().for_each(|shape| shape.deeds.retain(|term| !things.contains(term)));
         shapes
     }
 
@@ -84,10 +90,12 @@ impl Shapes {
             Some((last, _)) => (Some(last), &[][..]),
             None => (None, &[][..]),
         };
+        let is_act = |term: &Term| vocabulary_act(vocabulary, index, *term) == Some(act);
+        let deeds: Vec<Term> = deeds.iter().copied().filter(|term| act == Act::Do || is_act(term)).collect();
         let head = head.cloned().unwrap_or_default();
         let of_path: Vec<Term> = fixed.iter().flatten().copied().collect();
-        let named_head = named_head(&entry.display_name, named_act.is_some(), index).filter(|term| of_path.contains(term));
-        self.deeds.extend(deeds);
+        let named_head = named_head(&entry.display_name, named_act.is_some(), index).filter(|term| of_path.contains(term) && !deeds.contains(term));
+        self.deeds.extend(&deeds);
         self.things.extend(fixed.iter().flatten().filter(|term| !deeds.contains(term)));
         let mut says: Vec<(Term, f32)> = Vec::new();
         let mut say = |term: Term, share: f32| {
@@ -121,7 +129,8 @@ impl Shapes {
             head,
             named_head,
             path: of_path,
-            deeds: deeds.to_vec(),
+            members: members(entry, index),
+            deeds,
             says,
             lesser,
         });
@@ -160,4 +169,21 @@ fn named_head(name: &str, begins_with_act: bool, index: &Index) -> Option<Term> 
     let words = words(name);
     let words = words.iter().skip(usize::from(begins_with_act)).take_while(|word| !LINKS.contains(&word.text.as_str()));
     words.filter(|word| !is_stop(&word.text)).last().and_then(|word| index.term(&stem(&word.text)))
+}
+
+fn vocabulary_act(vocabulary: &Vocabulary, index: &Index, term: Term) -> Option<Act> {
+    let stem = index.stem(term)?;
+    vocabulary.senses.get(stem).and_then(|sense| sense.act)
+}
+
+/// The words of the body's members, for what changes something.
+fn members(entry: &Entry, index: &Index) -> Vec<Term> {
+    let names = match entry.verb {
+        Verb::Put | Verb::Patch | Verb::Post => entry.body_schema.as_ref().map(members_of).unwrap_or_default(),
+        Verb::Get | Verb::Delete => String::new(),
+    };
+    let mut terms: Vec<Term> = stems(&names).filter_map(|stem| index.term(&stem)).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    terms
 }

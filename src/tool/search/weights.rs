@@ -47,6 +47,8 @@ pub(super) struct Weights {
     /// What an unknown word counts against an answer, and an unknown name or number.
     pub(super) unknown: f32,
     pub(super) unknown_name: f32,
+    /// What it counts against an answer beside that, where what is asked for is unknown.
+    pub(super) stranger: f32,
     /// The share of the query that must be found.
     pub(super) least: f32,
 }
@@ -79,6 +81,7 @@ impl Default for Weights {
             corrected: 0.85,
             unknown: 0.5,
             unknown_name: 0.15,
+            stranger: 0.6,
             least: 0.3,
         }
     }
