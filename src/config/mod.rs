@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use cross::wrong_public_url;
 pub use findings::{Problem, Problems, report};
-pub use sections::{IssuerConfig, LogConfig, LogFormat, TenantConfig};
+pub use sections::{IssuerConfig, LogConfig, LogFormat, SearchConfig, TenantConfig};
 
 use findings::Findings;
 use keys::Known;
@@ -112,6 +112,8 @@ sections! {
         psa: PsaConfig,
         /// Which of the PSA's endpoints are offered.
         catalog: CatalogRules,
+        /// How they are found.
+        search: SearchConfig,
         /// What agents may do.
         policy: PolicyConfig,
         /// How often is too often.
@@ -161,11 +163,14 @@ fn under(section: String, problems: Vec<(String, String)>) -> impl Iterator<Item
 pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Config, Problems> {
     let mut findings = Findings::new(file);
     let layers = Layers::read(file, env, &mut findings);
-    let config = Config::read(&mut Walk::new(&layers, Config::known(), &mut findings), layers.merged());
+    let mut config = Config::read(&mut Walk::new(&layers, Config::known(), &mut findings), layers.merged());
     for (key, message) in config.problems() {
         findings.own(&key, message);
     }
     cross::check(&config, &mut findings);
+    if let Ok(vocabulary) = config.search.vocabulary() {
+        config.catalog.vocabulary = vocabulary;
+    }
     findings.into_problems().map_or(Ok(config), Err)
 }
 

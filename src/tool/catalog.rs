@@ -22,7 +22,7 @@ use super::text::excerpt;
 use crate::units::{Span, hex};
 
 /// More entries than this are not a registry but an attack or a mistake.
-const MOST_ENTRIES: usize = 5_000;
+const MOST_ENTRIES: usize = 20_000;
 
 /// Why a registry as a whole cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -130,6 +130,11 @@ impl Catalog {
     /// registry has none. None where the rules keep it out.
     pub fn data_search(&self) -> Option<&Arc<Entry>> {
         self.data_search.as_ref()
+    }
+
+    /// The search's index over the entries, made anew: for measuring what that takes.
+    pub fn reindexed(&self) -> impl Sized + use<> {
+        Index::new(&self.entries, &super::search::Vocabulary::built_in())
     }
 
     pub(super) fn index(&self) -> &Index {

@@ -57,16 +57,12 @@ impl Index {
         Index::weighted(entries, vocabulary, Weights::default())
     }
 
-    pub(in crate::tool) fn weighted(
-        entries: &[Arc<Entry>],
-        vocabulary: &Vocabulary,
-        weights: Weights,
-    ) -> Index {
+    pub(super) fn weighted(entries: &[Arc<Entry>], vocabulary: &Vocabulary, weights: Weights) -> Index {
         let mut index = Index { weights, ..Index::default() };
-        let mut spellings: HashSet<String> = vocabulary.spellings.iter().cloned().collect();
+        let mut seen = Seen { spellings: vocabulary.spellings.iter().cloned().collect(), ..Seen::default() };
         let mut postings: Vec<Vec<(u32, f32)>> = Vec::new();
         for (position, entry) in entries.iter().enumerate() {
-            for (term, weight) in index.read(entry, &mut spellings) {
+            for (term, weight) in index.read(entry, &mut seen) {
                 postings.resize_with(index.terms.len().max(postings.len()), Vec::new);
                 if let Some(list) = postings.get_mut(term as usize) {
                     list.push((position as u32, weight / (weight + index.weights.saturation)));
@@ -85,7 +81,7 @@ impl Index {
         index.bind(vocabulary);
         let shapes = Shapes::of(entries, &index, vocabulary);
         (index.shapes, index.things, index.deeds) = (shapes.each, shapes.things, shapes.deeds);
-        index.spelling = Spelling::new(spellings);
+        index.spelling = Spelling::new(seen.spellings);
         index
     }
 
@@ -123,8 +119,9 @@ impl Index {
         let mut senses = HashMap::with_capacity(vocabulary.senses.len());
         for (phrase, sense) in &vocabulary.senses {
             let others = sense.others.iter();
-            let others =
-                others.filter_map(|(other, weight)| Some((self.phrase(other)?, f32::from(*weight) / 100.0))).collect();
+            let others = others
+                .filter_map(|(other, weight)| Some((self.phrase(other)?, f32::from(*weight) / 100.0)))
+                .collect();
             let implied = sense.implied.iter().filter_map(|implied| self.phrase(implied)).collect();
             senses.insert(phrase.as_str().into(), Bound { act: sense.act, others, implied });
         }
@@ -132,27 +129,27 @@ impl Index {
     }
 
     /// The words of one entry, weighted by where they stand.
-    fn read(&mut self, entry: &Entry, spellings: &mut HashSet<String>) -> BTreeMap<Term, f32> {
+    fn read(&mut self, entry: &Entry, seen: &mut Seen) -> BTreeMap<Term, f32> {
         let fields = self.weights.fields;
         let mut found: BTreeMap<Term, f32> = BTreeMap::new();
-        self.field(&mut found, spellings, &path_words(&entry.path), fields.path, true);
-        self.field(&mut found, spellings, &entry.display_name, fields.name, true);
+        self.field(&mut found, seen, &path_words(&entry.path), fields.path, true);
+        self.field(&mut found, seen, &entry.display_name, fields.name, true);
         if entry.summary != entry.display_name {
-            self.field(&mut found, spellings, &entry.summary, fields.summary, true);
+            self.field(&mut found, seen, &entry.summary, fields.summary, true);
         }
         for tag in &entry.tags {
-            self.field(&mut found, spellings, tag, fields.tag, true);
+            self.field(&mut found, seen, tag, fields.tag, true);
         }
         if let Some(description) = &entry.description {
             let first = description.split(". ").next().unwrap_or_default();
-            self.field(&mut found, spellings, first, fields.opening, false);
-            self.field(&mut found, spellings, description, fields.description, false);
+            self.field(&mut found, seen, first, fields.opening, false);
+            self.field(&mut found, seen, description, fields.description, false);
         }
         for param in &entry.params {
-            self.field(&mut found, spellings, &param.name, fields.param, false);
+            self.field(&mut found, seen, &param.name, fields.param, false);
         }
         let members = entry.body_schema.as_ref().map(members).unwrap_or_default();
-        self.field(&mut found, spellings, &members, fields.member, false);
+        self.field(&mut found, seen, &members, fields.member, false);
         found
     }
 
@@ -160,30 +157,52 @@ impl Index {
     fn field(
         &mut self,
         found: &mut BTreeMap<Term, f32>,
-        spellings: &mut HashSet<String>,
+        seen: &mut Seen,
         text: &str,
         weight: f32,
         strong: bool,
     ) {
-        let mut seen: Vec<Term> = Vec::new();
-        for word in words(text).into_iter().filter(|word| !is_stop(&word.text)).take(SMALL_PRINT) {
-            let stem = stem(&word.text);
-            let next = self.terms.len() as Term;
-            let term = *self.terms.entry(stem.as_str().into()).or_insert(next);
-            if term == next {
-                self.strong.push(false);
-                self.stems.push(stem.into());
-            }
+        let mut here: Vec<Term> = Vec::new();
+        for word in words(text).into_iter().take(SMALL_PRINT) {
+            let term = match seen.terms.get(word.text.as_str()) {
+                Some(term) => *term,
+                None => {
+                    let term = (!is_stop(&word.text)).then(|| self.number(&stem(&word.text)));
+                    seen.terms.insert(word.text.clone(), term);
+                    term
+                }
+            };
+            let Some(term) = term else { continue };
             if strong && let Some(known) = self.strong.get_mut(term as usize) {
                 *known = true;
-                spellings.insert(word.text);
+                seen.spellings.insert(word.text);
             }
-            if !seen.contains(&term) {
-                seen.push(term);
+            if !here.contains(&term) {
+                here.push(term);
                 *found.entry(term).or_default() += weight;
             }
         }
     }
+
+    fn number(&mut self, stem: &str) -> Term {
+        if let Some(term) = self.terms.get(stem) {
+            return *term;
+        }
+        let next = self.terms.len() as Term;
+        self.terms.insert(stem.into(), next);
+        self.stems.push(stem.into());
+        self.strong.push(false);
+        next
+    }
+}
+
+/// What is remembered while entries are read.
+#[derive(Default)]
+struct Seen {
+    /// For each word as it is written: its term, unless it names nothing.
+    terms: HashMap<String, Option<Term>>,
+    /// Words of the places where entries say what they are.
+    spellings: HashSet<String>,
 }
 
 /// The fixed words of a path that say something: neither `api` nor a version.

@@ -49,26 +49,69 @@ pub(super) struct Question {
 
 /// Words after which another thing is named than the one that is asked for.
 pub(super) const LINKS: &[&str] = &[
-    "of", "on", "for", "in", "at", "to", "from", "with", "against", "by", "across", "under", "into", "onto", "as",
-    "about", "within", "inside", "that", "which", "who", "whose", "called", "named", "linked", "attached", "over",
-    "than", "using", "via", "through", "because", "when", "whenever", "if", "where", "assigned", "has", "have", "is", "are",
-    "was", "were", "belonging", "made", "logged",
+    "of",
+    "on",
+    "for",
+    "in",
+    "at",
+    "to",
+    "from",
+    "with",
+    "against",
+    "by",
+    "across",
+    "under",
+    "into",
+    "onto",
+    "as",
+    "about",
+    "within",
+    "inside",
+    "that",
+    "which",
+    "who",
+    "whose",
+    "called",
+    "named",
+    "linked",
+    "attached",
+    "over",
+    "than",
+    "using",
+    "via",
+    "through",
+    "because",
+    "when",
+    "whenever",
+    "if",
+    "where",
+    "assigned",
+    "has",
+    "have",
+    "is",
+    "are",
+    "was",
+    "were",
+    "belonging",
+    "made",
+    "logged",
 ];
 /// Words after which a word that may be a verb is one.
 const BEFORE_VERBS: &[&str] = &[
-    "please", "to", "and", "then", "can", "could", "must", "should", "lets", "let", "will", "would", "want", "need", "just",
-    "now", "also",
+    "please", "to", "and", "then", "can", "could", "must", "should", "lets", "let", "will", "would", "want",
+    "need", "just", "now", "also",
 ];
 /// As these do, where no thing was named before: not in `the services we sell`.
 const SUBJECTS: &[&str] = &["i", "we", "you", "me", "us", "not"];
 /// Words that a thing follows: before them stands a verb.
 const DETERMINERS: &[&str] = &[
-    "a", "an", "the", "this", "that", "these", "those", "my", "our", "your", "his", "her", "their", "all", "new",
-    "another", "some", "any", "every", "each", "it", "them", "me", "us", "one", "two", "several", "time",
+    "a", "an", "the", "this", "that", "these", "those", "my", "our", "your", "his", "her", "their", "all",
+    "new", "another", "some", "any", "every", "each", "it", "them", "me", "us", "one", "two", "several",
+    "time",
 ];
 const QUESTIONS: &[&str] = &[
-    "who", "what", "which", "when", "where", "why", "how", "whose", "is", "are", "was", "were", "did", "does", "has",
-    "have", "do", "am",
+    "who", "what", "which", "when", "where", "why", "how", "whose", "is", "are", "was", "were", "did",
+    "does", "has", "have", "do", "am",
 ];
 
 impl Question {
@@ -87,6 +130,7 @@ impl Question {
             part: 0,
             strangers: false,
             familiar: false,
+            after_thing: false,
         };
         let mut at = 0;
         while at < tokens.len() {
@@ -109,6 +153,8 @@ struct Reading<'a> {
     /// Before the first link stands a word that nobody knows, or a thing that is known.
     strangers: bool,
     familiar: bool,
+    /// The word before named a thing.
+    after_thing: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -124,11 +170,15 @@ impl<'a> Reading<'a> {
             }
         }
         let text = token.word.text.as_str();
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) && !matches!(text, "number" | "no" | "id" | "nr") {
+            self.after_thing = false;
+        }
         if at == 0 && QUESTIONS.contains(&text) {
             self.ask(0.4, Asked::Look);
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            self.single |= at > 0 && self.part <= 1;
+            // `ticket 4711`, not `45 minutes`.
+            self.single |= self.after_thing && self.part <= 1;
             return 1;
         }
         if LINKS.contains(&text) && !self.groups.is_empty() {
@@ -151,7 +201,9 @@ impl<'a> Reading<'a> {
         let Some(tokens) = self.tokens.get(at..at + length) else { return };
         let index = self.index;
         let weights = &index.weights;
-        let are = |terms: &[Term], among: &std::collections::HashSet<Term>| terms.iter().all(|term| among.contains(term));
+        let are = |terms: &[Term], among: &std::collections::HashSet<Term>| {
+            terms.iter().all(|term| among.contains(term))
+        };
         let stems = tokens.iter().filter(|token| length == 1 || !is_stop(&token.word.text));
         let itself: Option<Vec<Term>> = stems.map(|token| index.term(&token.stem)).collect();
         let itself = itself.filter(|terms| !terms.is_empty());
@@ -159,45 +211,54 @@ impl<'a> Reading<'a> {
         let others = sense.map_or(&[][..], |sense| &sense.others);
         let means_thing = others.iter().any(|(terms, weight)| *weight > 0.6 && are(terms, &index.things));
         let act = sense.and_then(|sense| sense.act);
-                let implies = sense.is_some_and(|sense| !sense.implied.is_empty());
-        let makes = sense.is_some_and(|sense| {
-            sense.act == Some(Act::Create) && sense.implied.iter().any(|terms| are(terms, &index.things))
-        });
+        let implies = sense.is_some_and(|sense| !sense.implied.is_empty());
+        let made =
+            sense.filter(|sense| sense.act == Some(Act::Create)).map_or(&[][..], |sense| &sense.implied);
+        let makes = made.iter().any(|terms| are(terms, &index.things));
+        // `bill` makes a bill.
+        let makes_itself =
+            made.iter().any(|made| others.iter().any(|(terms, weight)| *weight > 0.6 && terms == made));
         let ends = |ends: &[&str]| {
             length == 1 && tokens.iter().any(|token| ends.iter().any(|end| token.word.text.ends_with(end)))
         };
         // `closed tickets` are a kind of tickets, `role assignments` are things.
         let participle = at > 0 && ends(&["ed"]);
         let nominal = implies && ends(&["s", "ment", "tion", "al", "ance"]);
-        let may_be_thing = (is_thing && (implies || act.is_none())) || (makes && means_thing);
+        let may_be_thing = (is_thing && (implies || act.is_none())) || makes_itself;
         let verb = !participle && !nominal && self.is_verb(at, length, may_be_thing);
         let as_verb = verb || !(is_thing || means_thing || participle || nominal);
         let mut meanings: Vec<(Vec<Term>, f32)> = Vec::with_capacity(1 + others.len());
         let sure = tokens.iter().map(|token| token.sure).fold(1.0, f32::min);
         meanings.extend(itself.map(|terms| (terms, sure)));
         meanings.extend(others.iter().map(|(terms, weight)| (terms.clone(), weight * sure)));
-        let deed = as_verb && meanings.iter().any(|(terms, _)| are(terms, &index.deeds));
+        let deed = as_verb && !is_thing && meanings.iter().any(|(terms, _)| are(terms, &index.deeds));
         let makes = makes && verb;
-        if as_verb && let Some(sense) = sense && let Some(act) = sense.act {
+        if as_verb
+            && let Some(sense) = sense
+            && let Some(act) = sense.act
+        {
             if verb || length > 1 || !implies || self.groups.is_empty() {
-                self.ask(if verb { 1.0 } else { 0.6 }, Asked::Act(act));
+                self.ask(clarity(act, verb), Asked::Act(act));
             }
             let weight = if makes || length > 1 { weights.made } else { weights.implied };
             meanings.extend(sense.implied.iter().map(|terms| (terms.clone(), weight * sure)));
         } else if deed && verb {
             self.ask(0.9, Asked::Act(Act::Do));
         }
-        let plain_act = act.is_some_and(|act| act != Act::Do) && as_verb && !makes && (!is_thing || verb) && !implies;
+        let plain_act =
+            act.is_some_and(|act| act != Act::Do) && as_verb && !makes && (!is_thing || verb) && !implies;
         if meanings.is_empty() {
             if act.is_none() {
                 self.unknown += self.weight_unknown(tokens);
-                self.strangers |= self.part == 0;
+                self.strangers |= self.part == 0 && !tokens.iter().any(is_name);
             }
             return;
         }
         let mut mass = self.mass(&meanings);
         if plain_act {
             mass *= weights.act_word;
+        } else if as_verb && !makes && (deed || act.is_some()) {
+            mass *= weights.verb_word;
         } else if participle && act.is_some() {
             mass *= weights.participle;
         }
@@ -207,20 +268,24 @@ impl<'a> Reading<'a> {
             mass *= weights.small_print;
         }
         self.familiar |= self.part == 0 && !weak && !plain_act && !verb;
-        let thing = !plain_act && !weak && (is_thing || means_thing || makes) && (!as_verb || makes || act.is_none());
-        self.groups.push((Group { meanings, mass, head: thing, act: plain_act, deed: deed && verb && !plain_act }, if makes { usize::MAX } else { self.part }));
+        let thing =
+            !plain_act && !weak && (is_thing || means_thing || makes) && (!as_verb || makes || act.is_none());
+        self.after_thing = thing && !makes;
+        self.groups.push((
+            Group { meanings, mass, head: thing, act: plain_act, deed: deed && verb && !plain_act },
+            if makes { usize::MAX } else { self.part },
+        ));
     }
 
     /// How telling the whole of a word's meanings is: what is frequent under another name is not rare.
     fn mass(&self, meanings: &[(Vec<Term>, f32)]) -> f32 {
         let most = meanings.iter().map(|(_, weight)| *weight).fold(0.0, f32::max);
         let main = meanings.iter().filter(|(_, weight)| *weight >= 0.75 * most);
-        main.map(|(terms, _)| self.telling(terms)).fold(f32::INFINITY, f32::min)
+        most * main.map(|(terms, _)| self.telling(terms)).fold(f32::INFINITY, f32::min)
     }
 
     fn weight_unknown(&self, tokens: &[Token]) -> f32 {
         let weights = &self.index.weights;
-        let is_name = |token: &Token| token.word.capital || token.word.text.bytes().any(|byte| byte.is_ascii_digit());
         if tokens.iter().any(is_name) { weights.unknown_name } else { weights.unknown }
     }
 
@@ -263,5 +328,20 @@ impl<'a> Reading<'a> {
         // What is asked for has a name that nobody knows: `order a pizza for the team` is not about teams.
         let stranger = if self.strangers && !self.familiar { self.index.weights.stranger } else { 0.0 };
         Question { groups, asked: self.asked.1, single: self.single, unknown: self.unknown + stranger }
+    }
+}
+
+/// A word that names one thing: with a capital, or with a digit in it.
+fn is_name(token: &Token) -> bool {
+    token.word.capital || token.word.text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// How clearly a word asks for `act`: `show me the details` asks for details.
+fn clarity(act: Act, verb: bool) -> f32 {
+    match (act, verb) {
+        (Act::List, true) => 0.8,
+        (_, true) => 1.0,
+        (Act::Read | Act::Count | Act::Export, false) => 0.85,
+        (_, false) => 0.6,
     }
 }

@@ -44,7 +44,9 @@ impl Tally {
                     }
                 }
                 for (position, _) in terms.iter().flat_map(|term| index.postings(*term)) {
-                    if let (Some(sum), Some(best)) = (sum.get_mut(*position as usize), best.get_mut(*position as usize)) {
+                    if let (Some(sum), Some(best)) =
+                        (sum.get_mut(*position as usize), best.get_mut(*position as usize))
+                    {
                         *best = best.max(*sum);
                         *sum = 0.0;
                     }
@@ -78,7 +80,9 @@ pub(super) fn rank(index: &Index, question: &Question) -> Vec<Standing> {
         .groups
         .iter()
         .filter(|group| group.head)
-        .flat_map(|group| group.meanings.iter().flat_map(|(terms, weight)| terms.iter().map(|term| (*term, *weight))))
+        .flat_map(|group| {
+            group.meanings.iter().flat_map(|(terms, weight)| terms.iter().map(|term| (*term, *weight)))
+        })
         .collect();
     let deeds: Vec<u32> = question
         .groups
@@ -92,15 +96,25 @@ pub(super) fn rank(index: &Index, question: &Question) -> Vec<Standing> {
             continue;
         }
         let asked = |term: &u32| tally.asked.get(*term as usize).copied().unwrap_or_default();
-        let same_act = question.asked == Asked::Act(shape.act);
-        let said = |term: &u32| if same_act && shape.deeds.contains(term) { 1.0 } else { asked(term).min(1.0) };
+        let same_act = shape.act != Act::Do && question.asked == Asked::Act(shape.act);
+        let said =
+            |term: &u32| if same_act && shape.deeds.contains(term) { 1.0 } else { asked(term).min(1.0) };
         let alone: f32 = shape.says.iter().map(|(term, share)| share * said(term)).sum();
+        let wanted = !deeds.is_empty() && shape.deeds.iter().any(|deed| deeds.contains(deed));
+        let mut kind = fit(question, shape);
+        if wanted {
+            // Whatever its method, it does what is asked for.
+            kind = kind.max(0.9);
+        }
         let mut score = found / mass
             * (1.0 - weights.nothing_else + weights.nothing_else * alone)
             * (1.0 - weights.head + weights.head * head(&heads, shape))
-            * fit(question, shape).powf(weights.kind);
-        if !deeds.is_empty() && shape.deeds.iter().any(|deed| deeds.contains(deed)) {
+            * kind.powf(weights.kind);
+        if wanted {
             score *= weights.deed;
+        }
+        if shape.deeds.iter().any(|deed| said(deed) <= 0.0) {
+            score *= weights.other_deed;
         }
         if shape.lesser {
             score *= weights.lesser;
@@ -124,7 +138,13 @@ fn head(heads: &[(u32, f32)], shape: &Shape) -> f32 {
     }
     let place = |term: &u32| match () {
         () if shape.named_head == Some(*term) => 1.0,
-        () if shape.head.contains(term) => if shape.named_head.is_some() { 0.8 } else { 1.0 },
+        () if shape.head.contains(term) => {
+            if shape.named_head.is_some() {
+                0.8
+            } else {
+                1.0
+            }
+        }
         () if shape.path.contains(term) => 0.4,
         () if shape.members.binary_search(term).is_ok() => 0.4,
         () => 0.0,

@@ -3,7 +3,7 @@
 //!
 //! Knows no query.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::catalog::Entry;
@@ -40,6 +40,8 @@ pub(super) struct Shapes {
     pub(super) each: Vec<Shape>,
     pub(super) things: HashSet<Term>,
     pub(super) deeds: HashSet<Term>,
+    /// How much more often a word of a path names a thing than an act.
+    balance: HashMap<Term, i32>,
 }
 
 impl Shapes {
@@ -47,15 +49,22 @@ impl Shapes {
         // A path that can be read is a thing's, and so is a segment that is followed by an id.
         let readable: HashSet<&str> =
             entries.iter().filter(|entry| entry.verb == Verb::Get).map(|entry| entry.path.as_str()).collect();
-        let mut shapes =
-            Shapes { each: Vec::with_capacity(entries.len()), things: HashSet::new(), deeds: HashSet::new() };
+        let mut shapes = Shapes {
+            each: Vec::with_capacity(entries.len()),
+            things: HashSet::new(),
+            deeds: HashSet::new(),
+            balance: HashMap::new(),
+        };
         for entry in entries {
             shapes.add(entry, index, vocabulary, &readable);
         }
         // `add-entry` adds an entry, which is a thing elsewhere.
-        let things = &shapes.things;
-        shapes.deeds.retain(|term| !things.contains(term));
-        shapes.each.iter_mut().for_each(|shape| shape.deeds.retain(|term| !things.contains(term)));
+        shapes.things =
+            shapes.balance.iter().filter(|(_, balance)| **balance > 0).map(|(term, _)| *term).collect();
+        shapes.deeds =
+            shapes.balance.iter().filter(|(_, balance)| **balance <= 0).map(|(term, _)| *term).collect();
+        let deeds = &shapes.deeds;
+        shapes.each.iter_mut().for_each(|shape| shape.deeds.retain(|term| deeds.contains(term)));
         shapes
     }
 
@@ -66,9 +75,11 @@ impl Shapes {
             Segment::Variable(_) => None,
         });
         let ends_in_id = matches!(template.last(), Some(Segment::Variable(_)));
+        // What a word does in all paths: `search` searches, while `cancel` is an act of its own.
         let act_of = |text: &str| -> Option<Act> {
             let first = words(text).into_iter().find(|word| word.text != "bulk")?;
-            vocabulary.senses.get(&stem(&first.text)).and_then(|sense| sense.act)
+            let sense = vocabulary.senses.get(&stem(&first.text)).filter(|sense| sense.implied.is_empty())?;
+            sense.act.filter(|act| *act == Act::Count || !first.text.ends_with('s'))
         };
         let (last_act, named_act) = (last.and_then(act_of), act_of(&entry.display_name));
         let many =
@@ -84,19 +95,26 @@ impl Shapes {
             .map(|word| stems(&word).filter_map(|stem| index.term(&stem)).collect::<Vec<_>>())
             .filter(|terms| !terms.is_empty())
             .collect();
-        let deed = !ends_in_id && (act == Act::Do || last_act == Some(act));
+        let says_act = |text: &str| {
+            stems(text).any(|stem| vocabulary.senses.get(&stem).is_some_and(|sense| sense.act.is_some()))
+        };
+        let deed = !ends_in_id
+            && (act == Act::Do || last_act == Some(act) || (!readable && last.is_some_and(says_act)));
         let (head, deeds) = match fixed.split_last() {
             Some((deed_words, rest)) if deed && !rest.is_empty() => (rest.last(), deed_words.as_slice()),
             Some((last, _)) => (Some(last), &[][..]),
             None => (None, &[][..]),
         };
-        let is_act = |term: &Term| vocabulary_act(vocabulary, index, *term) == Some(act);
-        let deeds: Vec<Term> = deeds.iter().copied().filter(|term| act == Act::Do || is_act(term)).collect();
+        let has_act = |term: &Term| vocabulary_act(vocabulary, index, *term).is_some();
+        let deeds: Vec<Term> = deeds.iter().copied().filter(|term| act == Act::Do || has_act(term)).collect();
         let head = head.cloned().unwrap_or_default();
         let of_path: Vec<Term> = fixed.iter().flatten().copied().collect();
-        let named_head = named_head(&entry.display_name, named_act.is_some(), index).filter(|term| of_path.contains(term) && !deeds.contains(term));
-        self.deeds.extend(&deeds);
-        self.things.extend(fixed.iter().flatten().filter(|term| !deeds.contains(term)));
+        let named_head = named_head(&entry.display_name, named_act.is_some(), index)
+            .filter(|term| of_path.contains(term) && !deeds.contains(term));
+        deeds.iter().for_each(|term| *self.balance.entry(*term).or_default() -= 1);
+        for term in fixed.iter().flatten().filter(|term| !deeds.contains(term)) {
+            *self.balance.entry(*term).or_default() += 1;
+        }
         let mut says: Vec<(Term, f32)> = Vec::new();
         let mut say = |term: Term, share: f32| {
             if !says.iter().any(|(known, _)| *known == term) {
@@ -115,7 +133,8 @@ impl Shapes {
         }
         let sum: f32 = says.iter().map(|(_, share)| share).sum();
         says.iter_mut().for_each(|(_, share)| *share /= sum.max(f32::MIN_POSITIVE));
-        let opening = entry.description.as_deref().and_then(|text| text.split(". ").next()).unwrap_or_default();
+        let opening =
+            entry.description.as_deref().and_then(|text| text.split(". ").next()).unwrap_or_default();
         let text: Vec<String> = [&entry.display_name, &entry.summary, opening]
             .iter()
             .flat_map(|text| words(text))
@@ -167,7 +186,10 @@ fn act(
 /// The last word of the first thing that a name names: the category, in `Update ticket category by id`.
 fn named_head(name: &str, begins_with_act: bool, index: &Index) -> Option<Term> {
     let words = words(name);
-    let words = words.iter().skip(usize::from(begins_with_act)).take_while(|word| !LINKS.contains(&word.text.as_str()));
+    let words = words
+        .iter()
+        .skip(usize::from(begins_with_act))
+        .take_while(|word| !LINKS.contains(&word.text.as_str()));
     words.filter(|word| !is_stop(&word.text)).last().and_then(|word| index.term(&stem(&word.text)))
 }
 
@@ -179,7 +201,9 @@ fn vocabulary_act(vocabulary: &Vocabulary, index: &Index, term: Term) -> Option<
 /// The words of the body's members, for what changes something.
 fn members(entry: &Entry, index: &Index) -> Vec<Term> {
     let names = match entry.verb {
-        Verb::Put | Verb::Patch | Verb::Post => entry.body_schema.as_ref().map(members_of).unwrap_or_default(),
+        Verb::Put | Verb::Patch | Verb::Post => {
+            entry.body_schema.as_ref().map(members_of).unwrap_or_default()
+        }
         Verb::Get | Verb::Delete => String::new(),
     };
     let mut terms: Vec<Term> = stems(&names).filter_map(|stem| index.term(&stem)).collect();

@@ -71,4 +71,3 @@ pub(super) fn tokens(index: &Index, written: Vec<Word>) -> Vec<Token> {
 fn is_known(index: &Index, stem: &str) -> bool {
     index.senses.contains_key(stem) || index.term(stem).is_some_and(|term| index.is_strong(term))
 }
-

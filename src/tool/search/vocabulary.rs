@@ -165,7 +165,9 @@ impl Vocabulary {
     fn relate(&mut self, members: &[Phrase], weight: u8, all: bool) {
         for (at, member) in members.iter().enumerate() {
             for (other_at, other) in members.iter().enumerate() {
-                if other == member || !(all || at == 0 || other_at == 0) || (other_at > 0 && other.contains(' '))
+                if other == member
+                    || !(all || at == 0 || other_at == 0)
+                    || (other_at > 0 && other.contains(' '))
                 {
                     continue;
                 }

@@ -25,6 +25,8 @@ pub(super) struct Weights {
     pub(super) evenness: f32,
     /// What a plain act (`create`) counts as a word, beside what it says of the endpoint's kind.
     pub(super) act_word: f32,
+    /// What a verb of its own (`approve`) counts as a word.
+    pub(super) verb_word: f32,
     /// How much it matters that an endpoint is about nothing else than what is asked for.
     pub(super) nothing_else: f32,
     /// How much it matters that the endpoint's last thing is the one that is asked for.
@@ -35,6 +37,8 @@ pub(super) struct Weights {
     pub(super) lesser: f32,
     /// What an act of its own (`approve`) is worth where it is asked for.
     pub(super) deed: f32,
+    /// What is left of an entry that does something else than what is asked for.
+    pub(super) other_deed: f32,
     /// How far the words count that a verb implies, and the thing that it makes.
     pub(super) implied: f32,
     pub(super) made: f32,
@@ -69,19 +73,21 @@ impl Default for Weights {
             saturation: 1.5,
             evenness: 0.35,
             act_word: 0.3,
-            nothing_else: 0.6,
-            head: 0.5,
+            verb_word: 0.7,
+            nothing_else: 0.5,
+            head: 0.35,
             kind: 1.5,
             lesser: 0.7,
-            deed: 1.2,
+            deed: 1.3,
+            other_deed: 0.8,
             implied: 0.7,
             made: 0.9,
             participle: 0.25,
-            small_print: 0.5,
+            small_print: 0.4,
             corrected: 0.85,
-            unknown: 0.5,
+            unknown: 0.75,
             unknown_name: 0.15,
-            stranger: 0.6,
+            stranger: 0.8,
             least: 0.3,
         }
     }
