@@ -126,7 +126,7 @@ impl Question {
             groups: Vec::new(),
             asked: (0.0, Asked::Nothing),
             unknown: 0.0,
-            single: false,
+            numbered: None,
             part: 0,
             strangers: false,
             familiar: false,
@@ -148,7 +148,8 @@ struct Reading<'a> {
     /// How clearly something is asked for, and what.
     asked: (f32, Asked),
     unknown: f32,
-    single: bool,
+    /// The group that a number follows.
+    numbered: Option<usize>,
     part: usize,
     /// Before the first link stands a word that nobody knows, or a thing that is known.
     strangers: bool,
@@ -178,7 +179,9 @@ impl<'a> Reading<'a> {
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
             // `ticket 4711`, not `45 minutes`.
-            self.single |= self.after_thing && self.part <= 1;
+            if self.after_thing && self.part <= 1 {
+                self.numbered = self.groups.len().checked_sub(1);
+            }
             return 1;
         }
         if LINKS.contains(&text) && !self.groups.is_empty() {
@@ -223,7 +226,8 @@ impl<'a> Reading<'a> {
         };
         // `closed tickets` are a kind of tickets, `role assignments` are things.
         let participle = at > 0 && ends(&["ed"]);
-        let nominal = implies && ends(&["s", "ment", "tion", "al", "ance"]);
+        let changes = matches!(act, Some(Act::Create | Act::Update | Act::Delete | Act::Do));
+        let nominal = (implies || changes) && ends(&["s", "ment", "tion", "al", "ance"]);
         let may_be_thing = (is_thing && (implies || act.is_none())) || makes_itself;
         let verb = !participle && !nominal && self.is_verb(at, length, may_be_thing);
         let as_verb = verb || !(is_thing || means_thing || participle || nominal);
@@ -238,7 +242,9 @@ impl<'a> Reading<'a> {
             && let Some(act) = sense.act
         {
             if verb || length > 1 || !implies || self.groups.is_empty() {
-                self.ask(clarity(act, verb), Asked::Act(act));
+                // A question asks for no change: `what did we quote them`.
+                let clear = if changes && self.asked.1 == Asked::Look { 0.3 } else { clarity(act, verb) };
+                self.ask(clear, Asked::Act(act));
             }
             let weight = if makes || length > 1 { weights.made } else { weights.implied };
             meanings.extend(sense.implied.iter().map(|terms| (terms.clone(), weight * sure)));
@@ -313,8 +319,8 @@ impl<'a> Reading<'a> {
                 }))
     }
 
-    fn finish(self) -> Question {
-        let mut groups = self.groups;
+    fn finish(mut self) -> Question {
+        let mut groups = std::mem::take(&mut self.groups);
         // What a verb makes is what is asked for; else the last thing of the first part that names one: the comments, in
         // `ticket comments` and in `comments of a ticket`.
         let made = groups.iter().any(|(group, part)| group.head && *part == usize::MAX);
@@ -324,10 +330,19 @@ impl<'a> Reading<'a> {
         for (at, (group, _)) in groups.iter_mut().enumerate() {
             group.head = Some(at) == last;
         }
+        // What has a number is there already: `make ticket 88 urgent`.
+        if self.asked.1 == Asked::Act(Act::Create) && self.numbered.is_some() && self.numbered == last {
+            self.asked.1 = Asked::Act(Act::Update);
+        }
         let groups = groups.into_iter().map(|(group, _)| group).collect();
         // What is asked for has a name that nobody knows: `order a pizza for the team` is not about teams.
         let stranger = if self.strangers && !self.familiar { self.index.weights.stranger } else { 0.0 };
-        Question { groups, asked: self.asked.1, single: self.single, unknown: self.unknown + stranger }
+        Question {
+            groups,
+            asked: self.asked.1,
+            single: self.numbered.is_some(),
+            unknown: self.unknown + stranger,
+        }
     }
 }
 

@@ -84,8 +84,8 @@ impl Shapes {
         let (last_act, named_act) = (last.and_then(act_of), act_of(&entry.display_name));
         let many =
             last.is_some_and(|last| last.ends_with('s') && !last.ends_with("ss") && !last.ends_with("us"));
-        let act =
-            act(entry.verb, ends_in_id, many, readable.contains(entry.path.as_str()), last_act, named_act);
+        let readable = readable.contains(entry.path.as_str());
+        let act = act(entry.verb, ends_in_id, many, readable, last_act, named_act);
         let fixed: Vec<Vec<Term>> = template
             .iter()
             .filter_map(|segment| match segment {

@@ -54,7 +54,7 @@ impl Spelling {
         if let Some((first, second)) = self.apart(word) {
             return Some(Meant::Two(first, second));
         }
-        let most = if length < 7 { 1 } else { 2 };
+        let most = if length < 9 { 1 } else { 2 };
         let own = letters(word);
         let rows = self.by_length.iter().take(length + most + 1).skip(length.saturating_sub(most).max(3));
         let mut best: Option<(usize, u8, &str)> = None;

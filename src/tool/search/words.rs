@@ -242,6 +242,7 @@ const WHOLE: &[&str] = &[
     "seed",
     "total",
     "state",
+    "importance",
     "statement",
     "location",
     "general",
