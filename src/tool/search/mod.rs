@@ -7,6 +7,8 @@ mod question;
 mod ranking;
 mod shape;
 mod spelling;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod vocabulary;
 mod weights;

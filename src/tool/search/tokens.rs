@@ -12,7 +12,6 @@ pub(super) struct Token {
     pub(super) stem: String,
     /// 1, or less where the spelling was corrected.
     pub(super) sure: f32,
-    pub(super) known: bool,
 }
 
 /// Corrects the spelling where a word is known neither to the catalogue nor to the vocabulary.
@@ -34,34 +33,27 @@ pub(super) fn tokens(index: &Index, written: Vec<Word>) -> Vec<Token> {
                     stem: stem(&joined),
                     word: Word { text: joined, ..last.word.clone() },
                     sure: 1.0,
-                    known: true,
                 };
                 continue;
             }
         }
         if known || word.capital {
-            tokens.push(Token { word, stem: stem_of, sure: 1.0, known });
+            tokens.push(Token { word, stem: stem_of, sure: 1.0 });
             continue;
         }
         let sure = index.weights.corrected;
         match index.spelling.meant(&word.text) {
             Some(Meant::One(meant)) => {
-                tokens.push(Token {
-                    stem: stem(meant),
-                    word: Word { text: meant.to_owned(), ..word },
-                    sure,
-                    known: true,
-                });
+                tokens.push(Token { stem: stem(meant), word: Word { text: meant.to_owned(), ..word }, sure });
             }
             Some(Meant::Two(first, second)) => {
                 for (part, text) in [first, second].into_iter().enumerate() {
                     let word = Word { text: text.to_owned(), first: word.first && part == 0, capital: false };
-                    tokens.push(Token { stem: stem(text), word, sure: 1.0, known: true });
+                    tokens.push(Token { stem: stem(text), word, sure: 1.0 });
                 }
             }
             None => {
-                // Small print knows words that are no names of anything.
-                tokens.push(Token { known: index.term(&stem_of).is_some(), word, stem: stem_of, sure: 1.0 });
+                tokens.push(Token { word, stem: stem_of, sure: 1.0 });
             }
         }
     }

@@ -74,8 +74,8 @@ impl Default for Weights {
             evenness: 0.35,
             act_word: 0.3,
             verb_word: 0.6,
-            nothing_else: 0.5,
-            head: 0.3,
+            nothing_else: 0.42,
+            head: 0.27,
             kind: 1.5,
             lesser: 0.7,
             deed: 1.3,
@@ -87,8 +87,8 @@ impl Default for Weights {
             corrected: 0.9,
             unknown: 0.7,
             unknown_name: 0.15,
-            stranger: 1.0,
-            least: 0.3,
+            stranger: 1.2,
+            least: 0.335,
         }
     }
 }
