@@ -260,8 +260,7 @@ mod tests {
         let rules = CatalogRules {
             prefixes: vec!["api".into()],
             denied: denied.map(String::from).into(),
-            effects: BTreeMap::new(),
-            timeouts: BTreeMap::new(),
+            ..CatalogRules::default()
         };
         let problems = rules.problems();
         let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
