@@ -33,7 +33,7 @@ pub struct CatalogRules {
     pub vocabulary: Arc<Vocabulary>,
     /// Every entry is let in: for looking at a registry, never for calling.
     #[serde(skip)]
-    everything: bool,
+    pub everything: bool,
 }
 
 /// Kept out whatever the operator writes: the PSA's own MCP server and its agents' administration.
