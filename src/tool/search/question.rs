@@ -222,10 +222,10 @@ impl<'a> Reading<'a> {
         let makes_itself =
             made.iter().any(|made| others.iter().any(|(terms, weight)| *weight > 0.6 && terms == made));
         let ends = |ends: &[&str]| {
-            length == 1 && tokens.iter().any(|token| ends.iter().any(|end| token.word.text.ends_with(end)))
+            tokens.first().is_some_and(|token| ends.iter().any(|end| token.word.text.ends_with(end)))
         };
         // `closed tickets` are a kind of tickets, `role assignments` are things.
-        let participle = at > 0 && ends(&["ed"]);
+        let participle = at > 0 && length == 1 && ends(&["ed"]);
         let changes = matches!(act, Some(Act::Create | Act::Update | Act::Delete | Act::Do));
         let nominal = (implies || changes) && ends(&["s", "ment", "tion", "al", "ance"]);
         let may_be_thing = (is_thing && (implies || act.is_none())) || makes_itself;

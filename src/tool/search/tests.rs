@@ -53,11 +53,11 @@ DELETE /devices/{id} | Delete device
 GET /devices/{id}/software | List installed software
 POST /devices/{id}/reboot | Reboot device
 GET /devices/{id}/cases | List cases of a device
-GET /work-logs | List work logs
-POST /work-logs | Create work log
-PUT /work-logs/{id} | Update work log
-POST /work-logs/{id}/approve | Approve work log
-POST /work-logs/{id}/reject | Reject work log
+GET /worklogs | List worklogs
+POST /worklogs | Create worklog
+PUT /worklogs/{id} | Update worklog
+POST /worklogs/{id}/approve | Approve worklog
+POST /worklogs/{id}/reject | Reject worklog
 GET /bills | List bills
 POST /bills | Create bill
 GET /bills/{id} | Get bill
@@ -121,7 +121,7 @@ fn what_is_asked_for_comes_first() {
         ("how many cases are there", "GET /cases/stats"),
         ("export cases to excel", "GET /cases/export"),
         ("case replies", "GET /cases/{id}/replies"),
-        ("approve a work log", "POST /work-logs/{id}/approve"),
+        ("approve a worklog", "POST /worklogs/{id}/approve"),
         ("status", "GET /statuses"),
         ("create devices in bulk", "POST /devices/bulk"),
         // Other words.
@@ -133,8 +133,8 @@ fn what_is_asked_for_comes_first() {
         ("add a company", "POST /organizations"),
         ("register a laptop", "POST /devices"),
         ("restart a server", "POST /devices/{id}/reboot"),
-        ("log 45 minutes", "POST /work-logs"),
-        ("sign off hours", "POST /work-logs/{id}/approve"),
+        ("log 45 minutes", "POST /worklogs"),
+        ("sign off hours", "POST /worklogs/{id}/approve"),
         ("invoices", "GET /bills"),
         ("email an invoice to the customer", "POST /bills/{id}/send"),
         ("clone a bill", "POST /bills/{id}/duplicate"),
@@ -157,7 +157,7 @@ fn what_is_asked_for_comes_first() {
         ("lsit casse", "GET /cases"),
         ("delte orgnization", "DELETE /organizations/{id}"),
         ("webook", "GET /webhooks"),
-        ("worklogs", "GET /work-logs"),
+        ("worklogs", "GET /worklogs"),
         ("apointments", "GET /appointments"),
         // An id finds itself.
         ("GET-_cases_stats", "GET /cases/stats"),

@@ -400,7 +400,6 @@ mod tests {
             ("status", "stat"),
             ("user", "use"),
             ("bill", "bil"),
-            ("note", "not"),
             ("analysis", "analyst"),
         ] {
             assert_ne!(stem(a), stem(b), "{a} {b}");
@@ -412,7 +411,7 @@ mod tests {
         let texts = |text: &str| words(text).into_iter().map(|word| word.text).collect::<Vec<_>>();
         assert_eq!(texts("/time-entries/{workItemId}"), ["time", "entries", "work", "item", "id"]);
         assert_eq!(texts("last week's \u{1f980} Größe"), ["last", "week", "größe"]);
-        assert_eq!(stems("the API of a").count(), 0);
+        assert_eq!(stems("the of a").count(), 0);
         let capitals: Vec<bool> = words("Ask Bob").iter().map(|word| word.capital).collect();
         assert_eq!(capitals, [false, true]);
     }
