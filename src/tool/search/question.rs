@@ -165,7 +165,11 @@ impl<'a> Reading<'a> {
         for length in (2..=LONGEST_PHRASE).rev() {
             let Some(tokens) = self.tokens.get(at..at + length) else { continue };
             let phrase: Vec<&str> = tokens.iter().map(|token| token.stem.as_str()).collect();
-            if let Some(sense) = self.index.senses.get(phrase.join(" ").as_str()) {
+            // `comments on a ticket` are no command.
+            let text = token.word.text.as_str();
+            let plural = text.len() > 4 && text.ends_with('s') && !text.ends_with("ss");
+            let sense = self.index.senses.get(phrase.join(" ").as_str());
+            if let Some(sense) = sense.filter(|sense| !plural || sense.implied.is_empty()) {
                 self.group(at, length, Some(sense));
                 return length;
             }
