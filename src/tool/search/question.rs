@@ -169,7 +169,7 @@ impl<'a> Reading<'a> {
             let text = token.word.text.as_str();
             let plural = text.len() > 4 && text.ends_with('s') && !text.ends_with("ss");
             let sense = self.index.senses.get(phrase.join(" ").as_str());
-            if let Some(sense) = sense.filter(|sense| !plural || sense.implied.is_empty()) {
+            if let Some(sense) = sense.filter(|sense| !(plural && sense.act.is_some_and(changes))) {
                 self.group(at, length, Some(sense));
                 return length;
             }
@@ -230,7 +230,7 @@ impl<'a> Reading<'a> {
         };
         // `closed tickets` are a kind of tickets, `role assignments` are things.
         let participle = at > 0 && length == 1 && ends(&["ed"]);
-        let changes = matches!(act, Some(Act::Create | Act::Update | Act::Delete | Act::Do));
+        let changes = act.is_some_and(changes);
         let nominal = (implies || changes) && ends(&["s", "ment", "tion", "al", "ance"]);
         let may_be_thing = (is_thing && (implies || act.is_none())) || makes_itself;
         let verb = !participle && !nominal && self.is_verb(at, length, may_be_thing);
@@ -363,4 +363,9 @@ fn clarity(act: Act, verb: bool) -> f32 {
         (Act::Read | Act::Count | Act::Export, false) => 0.85,
         (_, false) => 0.6,
     }
+}
+
+/// Whether `act` changes something.
+fn changes(act: Act) -> bool {
+    matches!(act, Act::Create | Act::Update | Act::Delete | Act::Do)
 }
