@@ -18,7 +18,7 @@ use crate::edge::{ServerConfig, Tuning};
 use crate::gate::SseConfig;
 
 /// Keys, and sections as a whole, that a running server takes over. All others need a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "agents",
     "catalog",
     "issuers",
@@ -27,6 +27,7 @@ const LIVE: [&str; 11] = [
     "policy",
     "redaction",
     "redactions",
+    "search",
     "server",
     "sessions",
     "sse",

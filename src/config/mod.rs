@@ -23,7 +23,7 @@ use serde::Serialize;
 
 pub use cross::wrong_public_url;
 pub use findings::{Problem, Problems, report};
-pub use sections::{IssuerConfig, LogConfig, LogFormat, TenantConfig};
+pub use sections::{IssuerConfig, LogConfig, LogFormat, SearchConfig, TenantConfig};
 
 use findings::Findings;
 use keys::Known;
@@ -114,6 +114,8 @@ sections! {
         psa: PsaConfig,
         /// Which of the PSA's endpoints are offered.
         catalog: CatalogRules,
+        /// How they are found.
+        search: SearchConfig,
         /// How much of an answer agents are shown.
         tools: ToolsConfig,
         /// What agents may do.
@@ -170,6 +172,9 @@ pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
         findings.own(&key, message);
     }
     cross::check(&config, &mut findings);
+    if let Ok(vocabulary) = config.search.vocabulary() {
+        config.catalog.vocabulary = vocabulary;
+    }
     config.catalog.repairs = Arc::new(places::repairs(&config, &mut findings));
     findings.into_problems().map_or(Ok(config), Err)
 }

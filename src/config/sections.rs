@@ -2,6 +2,7 @@
 //! trusts, and how it logs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -10,6 +11,7 @@ use crate::identity::issuer::{IssuerAlias, TrustedIssuer};
 use crate::identity::preset::{Preset, ProviderSpec};
 use crate::identity::scopes::RequiredScopes;
 use crate::outbound::Transport;
+use crate::tool::search::Vocabulary;
 use crate::units::Span;
 
 /// The `[tenant]` section.
@@ -32,6 +34,33 @@ impl TenantConfig {
     /// What is wrong within the section, as (key, message).
     pub fn problems(&self) -> Vec<(String, String)> {
         missing("id", &self.id, "an identifier such as default").into_iter().collect()
+    }
+}
+
+/// The `[search]` section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// TOML that adds to the built-in vocabulary.
+    pub vocabulary_file: Option<PathBuf>,
+}
+
+impl SearchConfig {
+    /// What is wrong within the section, as (key, message): all that is wrong with the file.
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let wrong = self.vocabulary().err().unwrap_or_default();
+        wrong.into_iter().map(|message| ("vocabulary_file".to_owned(), message)).collect()
+    }
+
+    /// What the search understands.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, with its name and the line.
+    pub fn vocabulary(&self) -> Result<Arc<Vocabulary>, Vec<String>> {
+        let Some(file) = &self.vocabulary_file else { return Ok(Vocabulary::built_in()) };
+        let name = |message: String| format!("{}: {message}", file.display());
+        let text = std::fs::read_to_string(file).map_err(|error| vec![name(error.to_string())])?;
+        Vocabulary::extended(&text).map(Arc::new).map_err(|wrong| wrong.into_iter().map(name).collect())
     }
 }
 

@@ -24,7 +24,7 @@ use super::text::excerpt;
 use crate::units::{Span, hex};
 
 /// More entries than this are not a registry but an attack or a mistake.
-const MOST_ENTRIES: usize = 5_000;
+const MOST_ENTRIES: usize = 20_000;
 
 /// Why a registry as a whole cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Catalog {
             excluded: Vec::new(),
             unrepaired: Vec::new(),
             data_search: None,
-            index: Index::new(&[]),
+            index: Index::default(),
         }
     }
 
@@ -155,6 +155,11 @@ impl Catalog {
     /// registry has none. None where the rules keep it out.
     pub fn data_search(&self) -> Option<&Arc<Entry>> {
         self.data_search.as_ref()
+    }
+
+    /// The search's index over the entries, made anew: for measuring what that takes.
+    pub fn reindexed(&self) -> impl Sized + use<> {
+        Index::new(&self.entries, &super::search::Vocabulary::built_in())
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -279,7 +284,7 @@ impl<'a> Sorting<'a> {
         // Both are judged by method and path: where the rules keep one out, they keep the other out.
         let data_search = entries.iter().find(is_search).cloned().or(built_in);
         self.ids.retain(|_, position| *position < entries.len());
-        let index = Index::new(&entries);
+        let index = Index::new(&entries, &self.rules.vocabulary);
         Catalog {
             by_id: self.ids,
             hash,

@@ -29,4 +29,3 @@ pub mod search;
 pub mod table;
 mod text;
 mod value;
-mod words;

@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::overlay::Overlay;
 use super::path::{Meeting, Piece, Segment, meet};
 use super::rest::Verb;
+use super::search::Vocabulary;
 use crate::units::Span;
 
 /// The operator's rules for the catalogue. The default is made for AlgaPSA.
@@ -37,6 +38,12 @@ pub struct CatalogRules {
     /// The repairs: both together, put here by whoever reads the file.
     #[serde(skip)]
     pub repairs: Arc<Overlay>,
+    /// What the search understands; its own file is `search.vocabulary`.
+    #[serde(skip)]
+    pub vocabulary: Arc<Vocabulary>,
+    /// Every entry is let in: for looking at a registry, never for calling.
+    #[serde(skip)]
+    pub everything: bool,
 }
 
 /// Kept out whatever the operator writes: the PSA's own MCP server and its agents' administration.
@@ -79,11 +86,24 @@ impl Default for CatalogRules {
             timeouts: BTreeMap::new(),
             overlay_file: None,
             repairs: Arc::default(),
+            vocabulary: Vocabulary::built_in(),
+            everything: false,
         }
     }
 }
 
 impl CatalogRules {
+    /// No rules at all: for looking at a registry, never for calling.
+    pub fn everything(vocabulary: Arc<Vocabulary>) -> Self {
+        Self {
+            prefixes: vec!["/".to_owned()],
+            denied: Vec::new(),
+            vocabulary,
+            everything: true,
+            ..Self::default()
+        }
+    }
+
     /// Everything that is wrong with the rules, as key and message: for the check of a configuration.
     pub fn problems(&self) -> Vec<(String, String)> {
         let prefixes = self.prefixes.iter().enumerate().filter(|(_, prefix)| !prefix.starts_with('/')).map(
@@ -131,7 +151,8 @@ impl CatalogRules {
     pub(super) fn patterns(&self) -> Result<Vec<Pattern<'_>>, (String, String)> {
         let own = self.denied.iter().map(String::as_str);
         let mut patterns = Vec::new();
-        for rule in ALWAYS_DENIED.iter().copied().chain(own) {
+        let always = ALWAYS_DENIED.iter().copied().filter(|_| !self.everything);
+        for rule in always.chain(own) {
             patterns.extend(Pattern::all(rule).map_err(|reason| (rule.to_owned(), reason))?);
         }
         Ok(patterns)

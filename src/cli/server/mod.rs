@@ -26,6 +26,8 @@ use crate::app::{self, AppError};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::gate::admin::{Admin, Admins};
+use crate::store::Store;
+use crate::tool::catalog::Catalog;
 
 /// Where the configuration is looked for when none is named.
 const USUAL_PLACES: [&str; 2] = ["sidegate.toml", "/etc/sidegate/sidegate.toml"];
@@ -145,6 +147,22 @@ async fn administer(at: Place<'_>) -> Result<(Config, Admin), AppError> {
     logging::start(&config.log);
     let admin = app::admin(&config, Clock::System, at.tenant).await?;
     Ok((config, admin))
+}
+
+/// What the server was given last by the PSA, under its own rules; nothing is asked of the PSA.
+pub(super) async fn kept_catalog(options: &Options) -> Result<Catalog, String> {
+    let config = load(options.config.as_deref())
+        .map_err(|AppError(wrong)| format!("{wrong}\n--registry names a registry's file instead"))?;
+    logging::start(&config.log);
+    let store = Store::open(&config.store, Clock::System).await.map_err(|error| error.to_string())?;
+    let which = options.tenant.as_deref().unwrap_or(&config.tenant.id);
+    let rows = store.tenants().await.map_err(|error| error.to_string())?;
+    let row = rows.into_iter().find(|row| row.goes_by(which));
+    let row = row.ok_or_else(|| format!("--tenant: there is no tenant `{which}`"))?;
+    let kept = store.catalog(&row.id).await.map_err(|error| error.to_string())?;
+    let kept =
+        kept.ok_or("the server has fetched no registry yet; start it once, or name a file with --registry")?;
+    Catalog::parse(&kept.body, &config.catalog).map_err(|error| error.to_string())
 }
 
 /// The verbs on tenants themselves and on admin tokens.
