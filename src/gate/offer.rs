@@ -19,17 +19,18 @@ pub(super) fn found(
     let caller = &visitor.caller;
     let most = visitor.policies.most(caller.agent_id());
     let named = About::named(query);
-    let offered = |entry: &Entry| entry.effect <= most && (entry.about.is_none() || named);
-    let mut found = search::search_among(catalog, query, limit, &offered);
+    let ranked = search::search(catalog, query, usize::MAX).into_iter();
+    let ranked: Vec<Found<'_>> = ranked.filter(|found| found.entry.about.is_none() || named).collect();
+    let best = ranked.first().map(|found| found.entry.effect);
+    let withheld = best.filter(|effect| *effect > most);
+    let mut found: Vec<_> =
+        ranked.into_iter().filter(|found| found.entry.effect <= most).take(limit).collect();
     if let Some(entry) = About::asked(query).and_then(|about| catalog.get(about.id())) {
         let score = found.first().map_or(1.0, |best| best.score + 1.0);
         found.retain(|found| found.entry.id != entry.id);
         found.insert(0, Found { entry, score });
         found.truncate(limit);
     }
-    let denied = |entry: &Entry| entry.about.is_none() && entry.effect > most;
-    let beyond = || search::search_among(catalog, query, 1, &denied).first().map(|found| found.entry.effect);
-    let withheld = if found.is_empty() { beyond() } else { None };
     let hindrance = |entry: &Entry| {
         let lacking = policy::scoped(caller, entry.effect).err()?;
         Some(format!(
@@ -74,10 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_left_the_agent_is_told_what_would_have_fitted() {
-        let told = asked(Effect::Read, "update permissions");
-        assert_eq!(told["count"], 0);
-        assert!(told["hint"].as_str().unwrap().contains("effect `write`"), "{told}");
+    fn where_the_best_is_withheld_the_agent_is_told_of_it() {
+        for (query, count, effect) in
+            [("update permissions", 0, "`write`"), ("delete widgets", 1, "`destroy`")]
+        {
+            let told = asked(Effect::Read, query);
+            assert_eq!(told["count"], count);
+            assert!(told["hint"].as_str().unwrap().contains(effect), "{told}");
+        }
         assert!(asked(Effect::Read, "xylophones")["hint"].as_str().unwrap().contains("No endpoint"));
     }
 

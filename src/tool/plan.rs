@@ -44,7 +44,11 @@ impl Tool {
                 Ok(Plan::SearchRegistry {
                     query: query.unwrap_or_default().to_owned(),
                     limit: limit.unwrap_or(5).clamp(1, 25),
-                    detail: args.get("detail").and_then(Value::as_str).and_then(Detail::parse).unwrap_or_default(),
+                    detail: args
+                        .get("detail")
+                        .and_then(Value::as_str)
+                        .and_then(Detail::parse)
+                        .unwrap_or_default(),
                 })
             }
             Binding::SearchData => {
@@ -195,7 +199,10 @@ mod tests {
     #[test]
     fn arguments_of_a_search_are_read_in_the_forms_that_models_write() {
         let planned = plan("search_api_registry", json!({"query": "tickets", "limit": "7"})).unwrap();
-        assert_eq!(planned, Plan::SearchRegistry { query: "tickets".into(), limit: 7, detail: Detail::default() });
+        assert_eq!(
+            planned,
+            Plan::SearchRegistry { query: "tickets".into(), limit: 7, detail: Detail::default() }
+        );
         let args = json!({"query": "x", "types": "ticket", "limit": "3", "sort": "Recent", "cursor": null});
         let Plan::Call { entry, args } = plan("search_business_data", args).unwrap() else { panic!() };
         let target = "/api/v1/search?query=x&types=ticket&limit=3&sort=recent";

@@ -130,7 +130,7 @@ async fn a_body_that_stalls_is_408_and_on_record() {
 
 /// Begins a call of the technician's that goes on until it is aborted, and waits until it has reached the PSA.
 async fn begin(world: &World) -> tokio::task::JoinHandle<()> {
-    let arguments = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 60_000}});
+    let arguments = json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 30_000}});
     let (body, headers) = modern("tools/call", json!({"name": "call_api_endpoint", "arguments": arguments}));
     let mut request = http::Request::post(&world.mcp_url)
         .header("content-type", "application/json")

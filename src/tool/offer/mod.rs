@@ -41,7 +41,7 @@ pub struct Offer<'a> {
     pub detail: Detail,
     /// Why the agent may not call an entry now; none: it may.
     pub hindrance: &'a dyn Fn(&Entry) -> Option<String>,
-    /// Where nothing was found that the agent may ever call: the effect of what would have fitted.
+    /// The effect of what fits best, where the agent may never call that.
     pub withheld: Option<Effect>,
 }
 
@@ -54,20 +54,23 @@ impl Offer<'_> {
     pub fn result(&self) -> ToolResult {
         let results: Vec<Value> = self.found.iter().map(|found| self.told(found)).collect();
         let mut answer = json!({"query": self.query, "count": results.len(), "results": results});
-        if let (true, Some(answer)) = (self.found.is_empty(), answer.as_object_mut()) {
-            answer.insert("hint".into(), self.hint().into());
+        if let (Some(hint), Some(answer)) = (self.hint(), answer.as_object_mut()) {
+            answer.insert("hint".into(), hint.into());
         }
         ToolResult::json(answer)
     }
 
-    fn hint(&self) -> String {
+    fn hint(&self) -> Option<String> {
         match self.withheld {
-            Some(effect) => format!(
-                "What fits is of effect `{effect}`, and this agent may not do that. An administrator can raise the agent's max_effect."
+            Some(effect) => Some(format!(
+                "What fits best is of effect `{effect}`, and this agent may not do that. An administrator can raise the agent's max_effect."
+            )),
+            None if self.found.is_empty() => Some(
+                "No endpoint matches. Name the thing in other words (ticket, client, contact, asset, time entry, \
+                 invoice, project) with a plain verb: list, get, create, update or delete."
+                    .into(),
             ),
-            None => "No endpoint matches. Name the thing in other words (ticket, client, contact, asset, time entry, \
-                     invoice, project) with a plain verb: list, get, create, update or delete."
-                .into(),
+            None => None,
         }
     }
 

@@ -33,25 +33,14 @@ pub struct Found<'a> {
 /// Empty where nothing fits: too little of what the query names occurs in the catalogue. An id is
 /// found by itself.
 pub fn search<'a>(catalog: &'a Catalog, query: &str, limit: usize) -> Vec<Found<'a>> {
-    search_among(catalog, query, limit, |_| true)
-}
-
-/// As [`search`], among the entries that `keep` lets through.
-pub fn search_among<'a>(
-    catalog: &'a Catalog,
-    query: &str,
-    limit: usize,
-    keep: impl Fn(&Entry) -> bool,
-) -> Vec<Found<'a>> {
     let index = catalog.index();
-    let named = catalog.get(query.trim()).filter(|entry| keep(entry));
+    let named = catalog.get(query.trim());
     let exact = named.map(|entry| Found { entry, score: 1_000.0 });
     let ranked = ranking::rank(index, &question::Question::read(index, query));
     let found = ranked.into_iter().filter_map(|standing| {
         let entry = catalog.entries().get(standing.position as usize)?;
-        let other = named.is_none_or(|named| named.id != entry.id);
         let score = (f64::from(standing.score) * 1_000.0).round() / 1_000.0;
-        (other && keep(entry)).then_some(Found { entry, score })
+        named.is_none_or(|named| named.id != entry.id).then_some(Found { entry, score })
     });
     exact.into_iter().chain(found).take(limit).collect()
 }

@@ -234,7 +234,9 @@ impl<'a> Reading<'a> {
         let nominal = (implies || changes) && ends(&["s", "ment", "tion", "al", "ance"]);
         let may_be_thing = (is_thing && (implies || act.is_none())) || makes_itself;
         let verb = !participle && !nominal && self.is_verb(at, length, may_be_thing);
-        let as_verb = verb || !(is_thing || means_thing || participle || nominal);
+        // `ticket statistics` asks for a count without a verb.
+        let counts = act == Some(Act::Count);
+        let as_verb = verb || counts || !(is_thing || means_thing || participle || nominal);
         let mut meanings: Vec<(Vec<Term>, f32)> = Vec::with_capacity(1 + others.len());
         let sure = tokens.iter().map(|token| token.sure).fold(1.0, f32::min);
         meanings.extend(itself.map(|terms| (terms, sure)));
