@@ -105,10 +105,17 @@ def drive(load, script, connections, seconds):
         "requests": requests,
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),
         "cpu_us": used / requests,
-        "p99": re.search(r"99%\s+(\S+)", said)[1],
+        "p50_ms": milliseconds(re.search(r"(?m)^\s+50%\s+(\S+)", said)[1]),
+        "p99_ms": milliseconds(re.search(r"(?m)^\s+99%\s+(\S+)", said)[1]),
         "non_2xx": int(found[1]) if (found := re.search(r"Non-2xx or 3xx responses: (\d+)", said)) else 0,
         "socket_errors": sum(map(int, errors.groups())) if errors else 0,
     }
+
+
+def milliseconds(span):
+    """Of a span as wrk writes it: 812.00us, 1.53ms, 2.01s."""
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", span).groups()
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1_000, "m": 60_000}[unit]
 
 
 def stub_requests(stub):
@@ -270,7 +277,8 @@ def summarise(load, upstream):
         "cpu_us": round(middle("cpu_us"), 1),
         "cpu_us_rounds": [round(one["cpu_us"], 1) for one in load.measured],
         "rps": round(middle("rps")),
-        "p99": load.measured[len(load.measured) // 2]["p99"],
+        "p50_ms": round(middle("p50_ms"), 3),
+        "p99_ms": round(middle("p99_ms"), 3),
         "requests": total("requests"),
         "upstream_calls": upstream,
         "non_2xx": total("non_2xx"),
@@ -279,11 +287,11 @@ def summarise(load, upstream):
 
 
 def table(loads, report):
-    print(f"{'':22}{'CPU us/request':>15}{'of nginx':>10}{'requests/s':>12}{'non-2xx':>9}{'errors':>8}   upstream calls / requests")
+    print(f"{'':22}{'CPU us/request':>15}{'of nginx':>10}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'non-2xx':>9}{'errors':>8}   upstream calls / requests")
     for load in loads:
         row = report[load.name]
         ratio = f"{row['ratio_to_nginx']:.2f}x" if row["ratio_to_nginx"] else "-"
-        print(f"{load.title:22}{row['cpu_us']:>15.1f}{ratio:>10}{row['rps']:>12,}{row['non_2xx']:>9}{row['socket_errors']:>8}"
+        print(f"{load.title:22}{row['cpu_us']:>15.1f}{ratio:>10}{row['rps']:>12,}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}{row['non_2xx']:>9}{row['socket_errors']:>8}"
               f"   {row['upstream_calls']:,} / {row['requests']:,}")
     if "key_mints" in report:
         print(f"keys obtained: {report['key_mints_in_first_1000_calls']:g} after 1,000 calls of one agent, "
