@@ -172,9 +172,7 @@ pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
         findings.own(&key, message);
     }
     cross::check(&config, &mut findings);
-    if let Ok(vocabulary) = config.search.vocabulary() {
-        config.catalog.vocabulary = vocabulary;
-    }
+    config.catalog.vocabulary = places::vocabulary(&config, &mut findings);
     config.catalog.repairs = Arc::new(places::repairs(&config, &mut findings));
     findings.into_problems().map_or(Ok(config), Err)
 }

@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Config;
 use super::findings::Findings;
@@ -10,6 +11,7 @@ use crate::edge::tls;
 use crate::outbound::Transport;
 use crate::psa;
 use crate::tool::overlay::Overlay;
+use crate::tool::search::Vocabulary;
 
 /// More than any key of the PSA has, in bytes.
 const KEY_LIMIT: u64 = 64 << 10;
@@ -74,6 +76,21 @@ pub(super) fn repairs(config: &Config, findings: &mut Findings) -> Overlay {
         let message = format!("the file {}: {}", file.display(), wrong.join("; "));
         findings.follow("catalog.overlay_file", &["psa.kind"], message);
         Overlay::default()
+    })
+}
+
+/// What the search understands: the built-in vocabulary, and the operator's file on top.
+pub(super) fn vocabulary(config: &Config, findings: &mut Findings) -> Arc<Vocabulary> {
+    let Some(file) = &config.search.vocabulary_file else { return Vocabulary::built_in() };
+    let read = match std::fs::read_to_string(file) {
+        Ok(text) => Vocabulary::extended(&text),
+        Err(error) => Err(vec![error.to_string()]),
+    };
+    read.map(Arc::new).unwrap_or_else(|wrong| {
+        for message in wrong {
+            findings.own("search.vocabulary_file", format!("{}: {message}", file.display()));
+        }
+        Vocabulary::built_in()
     })
 }
 

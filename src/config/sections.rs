@@ -2,7 +2,6 @@
 //! trusts, and how it logs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -11,7 +10,6 @@ use crate::identity::issuer::{IssuerAlias, TrustedIssuer};
 use crate::identity::preset::{Preset, ProviderSpec};
 use crate::identity::scopes::RequiredScopes;
 use crate::outbound::Transport;
-use crate::tool::search::Vocabulary;
 use crate::units::Span;
 
 /// The `[tenant]` section.
@@ -46,21 +44,9 @@ pub struct SearchConfig {
 }
 
 impl SearchConfig {
-    /// What is wrong within the section, as (key, message): all that is wrong with the file.
+    /// What is wrong within the section: nothing can be, but in the file that it names.
     pub fn problems(&self) -> Vec<(String, String)> {
-        let wrong = self.vocabulary().err().unwrap_or_default();
-        wrong.into_iter().map(|message| ("vocabulary_file".to_owned(), message)).collect()
-    }
-
-    /// What the search understands.
-    ///
-    /// # Errors
-    /// All that is wrong with the file, with its name and the line.
-    pub fn vocabulary(&self) -> Result<Arc<Vocabulary>, Vec<String>> {
-        let Some(file) = &self.vocabulary_file else { return Ok(Vocabulary::built_in()) };
-        let name = |message: String| format!("{}: {message}", file.display());
-        let text = std::fs::read_to_string(file).map_err(|error| vec![name(error.to_string())])?;
-        Vocabulary::extended(&text).map(Arc::new).map_err(|wrong| wrong.into_iter().map(name).collect())
+        Vec::new()
     }
 }
 

@@ -3,9 +3,7 @@
 //!
 //! Knows what can be asked and not the answers: those are the gate's.
 
-use super::effect::Effect;
-use super::entry::{Compiled, Entry};
-use super::rest::Verb;
+use super::entry::Entry;
 
 /// One question. Answered by Sidegate, without the PSA and without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,28 +100,7 @@ impl About {
                 "Is the gate healthy and the PSA reachable: age of the catalogue, state of the record",
             ),
         };
-        Entry {
-            id: self.id().into(),
-            verb: Verb::Get,
-            path: path.into(),
-            display_name: name.into(),
-            summary: summary.into(),
-            description: None,
-            tags: vec!["Sidegate".into()],
-            approval_required: false,
-            params: Vec::new(),
-            body_schema: None,
-            response_schema: None,
-            examples: Vec::new(),
-            playbooks: Vec::new(),
-            effect: Effect::Read,
-            timeout: None,
-            unchecked: false,
-            compiled: Compiled::default(),
-            about: Some(self),
-            // It is none of the registry's, and is not handed on with it.
-            source: Box::default(),
-        }
+        Entry { about: Some(self), ..Entry::unlisted(self.id(), path, name, summary, "Sidegate") }
     }
 }
 
@@ -136,6 +113,8 @@ fn words(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::effect::Effect;
+    use super::super::rest::Verb;
     use super::*;
 
     #[test]

@@ -4,8 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::effect::Effect;
-use super::entry::{Compiled, Entry, Param, Place};
+use super::entry::{Entry, Param, Place};
 use super::rest::Verb;
 
 pub(super) const VERB: Verb = Verb::Get;
@@ -26,15 +25,8 @@ pub(super) fn at(path: &str) -> Entry {
         schema,
         sent: None,
     };
+    let (name, summary) = ("Search business data", "Full-text search over the PSA's records");
     Entry {
-        id: "get-_api_v1_search".into(),
-        verb: VERB,
-        path: path.into(),
-        display_name: "Search business data".into(),
-        summary: "Full-text search over the PSA's records".into(),
-        description: None,
-        tags: vec!["Search".into()],
-        approval_required: false,
         params: vec![
             param("query", true, json!({"type": "string"})),
             param("types", false, json!({"type": "array", "items": {"type": "string"}})),
@@ -42,16 +34,6 @@ pub(super) fn at(path: &str) -> Entry {
             param("cursor", false, json!({"type": "string"})),
             param("sort", false, json!({"type": "string", "enum": ["relevance", "recent"]})),
         ],
-        body_schema: None,
-        response_schema: None,
-        examples: Vec::new(),
-        playbooks: Vec::new(),
-        effect: Effect::Read,
-        timeout: None,
-        about: None,
-        unchecked: false,
-        compiled: Compiled::default(),
-        // Only the registry's own entries are handed on.
-        source: Box::default(),
+        ..Entry::unlisted("get-_api_v1_search", path, name, summary, "Search")
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::entry::{Param, Place};
 use super::path::{Segment, segments};
 use super::rest::Verb;
-use super::text::{named, quoted};
+use super::text::{line_at, named, quoted};
 
 /// Rows of repairs, one an entry at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl Overlay {
     /// Everything that is wrong, each named with its row.
     pub fn read(text: &str) -> Result<Self, Vec<String>> {
         let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            vec![format!("line {}: {}", before.matches('\n').count() + 1, error.message())]
+            let line = error.span().map_or(1, |span| line_at(text, span.start));
+            vec![format!("line {line}: {}", error.message())]
         })?;
         let mut wrong = Vec::new();
         let raw = match table.remove("entries") {

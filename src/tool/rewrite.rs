@@ -15,7 +15,7 @@ use super::effect::{Effect, destroys};
 use super::headers;
 use super::path::{Segment, check_value, encode, segments};
 use super::rest::{RestRequest, Verb};
-use super::schema::Complaint;
+use super::schema::{Complaint, required};
 use super::text::{did_you_mean, excerpt, listed, quoted};
 use super::value;
 
@@ -216,11 +216,8 @@ fn headers_of(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -
 }
 
 fn body(entry: &Entry, args: &CallArgs, complaints: &mut Vec<Complaint>) -> Option<Vec<u8>> {
-    let required = || -> Vec<&str> {
-        let names =
-            entry.body_schema.as_ref().and_then(|schema| schema.get("required")).and_then(Value::as_array);
-        names.into_iter().flatten().filter_map(Value::as_str).collect()
-    };
+    let schema = entry.body_schema.as_ref().and_then(Value::as_object);
+    let required = || schema.map(required).unwrap_or_default();
     match &args.body {
         Some(_) if !entry.takes_body() => {
             let message = format!("{} {} takes no body; leave `body` out", entry.verb, entry.path);

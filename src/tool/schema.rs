@@ -45,6 +45,12 @@ impl fmt::Display for Complaint {
     }
 }
 
+/// The names that a schema (of an object) requires.
+pub(super) fn required(schema: &Map<String, Value>) -> Vec<&str> {
+    let names = schema.get("required").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
 /// Deeper than this, a schema means "any".
 const DEEPEST: usize = 48;
 /// No answer lists more complaints than this.

@@ -50,6 +50,11 @@ pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", excerpt(&name.replace(['\n', '\t'], " "), 80))
 }
 
+/// The line of `text` in which its byte `at` is, from 1.
+pub(super) fn line_at(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
 /// The candidate that `name` was probably meant to be, if one is near enough.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance costs length times length for each candidate, and the name is the caller's.

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::tool::schema::required;
 use crate::tool::text::excerpt;
 
 /// What a body schema may take in short, in bytes. A schema whose required members alone are larger is larger.
@@ -114,7 +115,7 @@ fn told(root: &Value, schema: &Value, level: Level, depth: usize, followed: usiz
             None => described(any(members), room),
         };
     }
-    let required = names(members);
+    let required = required(members);
     let nested =
         |schema: &Value, room: usize| told(root, schema, level, depth.saturating_sub(1), followed, room);
     let mut out = Map::new();
@@ -147,16 +148,6 @@ fn told(root: &Value, schema: &Value, level: Level, depth: usize, followed: usiz
     described(Value::Object(out), room)
 }
 
-fn names(members: &Map<String, Value>) -> Vec<&str> {
-    members
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
-}
-
 /// With a description of at most `room` characters.
 fn described(mut schema: Value, room: usize) -> Value {
     let Some(members) = schema.as_object_mut() else { return schema };
@@ -187,7 +178,7 @@ pub(super) fn line(text: &str, room: usize) -> Option<String> {
 /// Leaves optional members of the root out, the largest first, until the rest fits.
 fn without_options(mut schema: Value) -> Value {
     let needed: Vec<String> =
-        schema.as_object().map(names).unwrap_or_default().into_iter().map(str::to_owned).collect();
+        schema.as_object().map(required).unwrap_or_default().into_iter().map(str::to_owned).collect();
     let mut left = size(&schema);
     let Some(members) = schema.as_object_mut() else { return schema };
     let Some(properties) = members.get_mut("properties").and_then(Value::as_object_mut) else {

@@ -106,18 +106,15 @@ pub struct Asked<'a> {
 /// Only what stands under `data` and `error` is the PSA's; all other members are Sidegate's own words.
 /// `key_hint` is the remedy of 401 and 403 where who calls can mend their key.
 pub(super) fn shape_for(response: &RestResponse, asked: &Asked<'_>, key_hint: Option<&str>) -> ToolResult {
-    let result = match response.status {
+    let answered = match response.status {
         200..=299 => success(response, asked),
-        300..=399 => redirected(response),
-        _ => refused(response, key_hint),
+        300..=399 => Err(redirected(response)),
+        _ => Err(refused(response, key_hint)),
     };
-    if let (true, Some(note)) = (result.is_error, noted(&asked.args.notes))
-        && let Ok(Value::Object(mut members)) = serde_json::from_str(&result.text)
-    {
-        members.insert("note".into(), note.into());
-        return ToolResult::failed(members.into());
-    }
-    result
+    answered.unwrap_or_else(|mut failure| {
+        failure.extend(noted(&asked.args.notes).map(|note| ("note".to_owned(), note.into())));
+        ToolResult::failed(failure.into())
+    })
 }
 
 /// The most notes that are told.
@@ -131,7 +128,8 @@ fn noted(notes: &[String]) -> Option<String> {
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
+/// The error is a [`failure`].
+fn success(response: &RestResponse, asked: &Asked<'_>) -> Result<ToolResult, Map<String, Value>> {
     let status = response.status;
     let done = |View { data, beside }: View<'_>| {
         // Written by hand, for the data stays as it is.
@@ -142,7 +140,7 @@ fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
         text.push_str("\"data\":");
         text.push_str(&data);
         text.push('}');
-        ToolResult::object(text)
+        Ok(ToolResult::object(text))
     };
     match body::read(response) {
         Body::Empty => done(view("null", asked)),
@@ -161,19 +159,19 @@ fn success(response: &RestResponse, asked: &Asked<'_>) -> ToolResult {
             if let (Some(note), Some(more)) = (result["note"].as_str(), noted(&asked.args.notes)) {
                 result["note"] = format!("{note}; {more}").into();
             }
-            ToolResult::json(result)
+            Ok(ToolResult::json(result))
         }
-        Body::Page => failure(
+        Body::Page => Err(failure(
             response,
             format!("an HTML page of {} bytes instead of data, not shown", response.body.len()).into(),
             "Such a page is often a sign-in or a placeholder, so that the call was probably not carried out: look before you call again. Tell the administrator to check psa.url.".into(),
-        ),
-        Body::Unreadable { why, start } => unreadable(response, &why, start),
+        )),
+        Body::Unreadable { why, start } => Err(unreadable(response, &why, start)),
     }
 }
 
 /// A 2xx that cannot be read: the call was carried out, and must not be repeated blindly.
-fn unreadable(response: &RestResponse, why: &str, start: Option<String>) -> ToolResult {
+fn unreadable(response: &RestResponse, why: &str, start: Option<String>) -> Map<String, Value> {
     let mut error = format!("the answer of {} bytes cannot be read: {why}", response.body.len());
     if let Some(start) = start {
         error += &format!("; it begins: {start}");
@@ -182,7 +180,7 @@ fn unreadable(response: &RestResponse, why: &str, start: Option<String>) -> Tool
     failure(response, Value::String(error), remedy.into())
 }
 
-fn redirected(response: &RestResponse) -> ToolResult {
+fn redirected(response: &RestResponse) -> Map<String, Value> {
     let (whither, remedy) = match &response.redirect {
         Some(Destination::SameServer) => (
             " to another path of the same server".to_owned(),
@@ -202,7 +200,7 @@ fn redirected(response: &RestResponse) -> ToolResult {
     failure(response, format!("redirected{whither}, not followed").into(), remedy)
 }
 
-fn refused(response: &RestResponse, key_hint: Option<&str>) -> ToolResult {
+fn refused(response: &RestResponse, key_hint: Option<&str>) -> Map<String, Value> {
     let body = body::read(response);
     let is_page = matches!(body, Body::Page);
     let error = errors::said(response, body);
@@ -214,7 +212,8 @@ fn refused(response: &RestResponse, key_hint: Option<&str>) -> ToolResult {
     failure(response, error, remedy)
 }
 
-fn failure(response: &RestResponse, error: Value, remedy: String) -> ToolResult {
+/// The members of an error result.
+fn failure(response: &RestResponse, error: Value, remedy: String) -> Map<String, Value> {
     let mut result = Map::new();
     result.insert("status".into(), response.status.into());
     result.insert("ok".into(), false.into());
@@ -223,7 +222,7 @@ fn failure(response: &RestResponse, error: Value, remedy: String) -> ToolResult 
     }
     result.insert("error".into(), error);
     result.insert("remedy".into(), remedy.into());
-    ToolResult::failed(Value::Object(result))
+    result
 }
 
 /// Seconds as a number, a date as text; for lack of the header, what the error object says.

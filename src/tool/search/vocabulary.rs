@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
 use toml::Spanned;
 
+use super::super::text::line_at;
 use super::words::{stem, words};
 
 /// What a call does to the things it is about, as a query asks for it and as an entry does it.
@@ -26,7 +29,7 @@ pub(super) enum Act {
     Delete,
 }
 
-/// How far a word of the same meaning counts, and one that is only near., in hundredths.
+/// How far a word of the same meaning counts, and one that is only near, in hundredths.
 const SAME: u8 = 80;
 const NEAR: u8 = 50;
 /// The longest phrase, in words.
@@ -94,7 +97,7 @@ impl Vocabulary {
 
     fn add(&mut self, text: &str) -> Result<(), Vec<String>> {
         let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line(text, span.start));
+            let line = error.span().map_or(1, |span| line_at(text, span.start));
             vec![format!("line {line}: {}", error.message().trim())]
         })?;
         let (mut wrong, mut wrong_keys) = (Vec::new(), Vec::new());
@@ -102,7 +105,7 @@ impl Vocabulary {
             phrase(written.get_ref()).map_err(|reason| {
                 wrong.push(format!(
                     "line {}: `{}` {reason}",
-                    line(text, written.span().start),
+                    line_at(text, written.span().start),
                     written.get_ref().escape_debug()
                 ));
             })
@@ -124,7 +127,7 @@ impl Vocabulary {
             for (key, written) in groups {
                 let mut members: Vec<Phrase> = phrase(key).into_iter().collect();
                 if members.is_empty() {
-                    let line = written.first().map_or(1, |word| line(text, word.span().start));
+                    let line = written.first().map_or(1, |word| line_at(text, word.span().start));
                     wrong_keys.push(format!("line {line}: the word before `=` must be one to five words"));
                 }
                 members.extend(written.iter().filter_map(|word| read(word).ok()));
@@ -141,11 +144,12 @@ impl Vocabulary {
                 None => (written.get_ref().as_str(), None),
             };
             let Some(act) = act_named(act) else {
-                wrong.push(format!("line {}: `{act}` is no act; acts are list, read, search, count, export, create, do, update and delete", line(text, written.span().start)));
+                wrong.push(format!("line {}: `{act}` is no act; acts are list, read, search, count, export, create, do, update and delete", line_at(text, written.span().start)));
                 continue;
             };
             let Ok(key_phrase) = phrase(key) else {
-                wrong.push(format!("line {}: `{key}` has no word in it", line(text, written.span().start)));
+                wrong
+                    .push(format!("line {}: `{key}` has no word in it", line_at(text, written.span().start)));
                 continue;
             };
             self.spell(key);
@@ -202,20 +206,6 @@ fn phrase(written: &str) -> Result<Phrase, &'static str> {
 }
 
 fn act_named(name: &str) -> Option<Act> {
-    Some(match name {
-        "list" => Act::List,
-        "read" => Act::Read,
-        "search" => Act::Search,
-        "count" => Act::Count,
-        "export" => Act::Export,
-        "create" => Act::Create,
-        "do" => Act::Do,
-        "update" => Act::Update,
-        "delete" => Act::Delete,
-        _ => return None,
-    })
-}
-
-fn line(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    let name: StrDeserializer<'_, toml::de::Error> = name.into_deserializer();
+    Act::deserialize(name).ok()
 }
