@@ -3,7 +3,7 @@
 #
 #   deploy/appliance/build.sh [--binary FILE] [--version VERSION] [--out DIRECTORY]
 #
-# --binary FILE      packs this binary instead of building one with the profile `dist`
+# --binary FILE      packs this binary instead of building one with the profile `release`
 # --version VERSION  instead of the manifest's, with -1 behind it
 # --out DIRECTORY    where the package goes; by default the current directory
 # SOURCE_DATE_EPOCH  the time on every file, by default that of the last commit: the same input is the same package
@@ -37,8 +37,8 @@ if [ -z "$binary" ]; then
     need_cargo "$(rust_version "$root")"
     need_build_tools
     install_lacking
-    (cd "$root" && cargo build --locked --profile dist --bin sidegate >&2)
-    binary=$(cd "$root" && target_directory)/dist/sidegate
+    (cd "$root" && cargo build --locked --release --bin sidegate >&2)
+    binary=$(cd "$root" && target_directory)/release/sidegate
 fi
 [ -n "$version" ] || version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)-1
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
@@ -53,7 +53,7 @@ chmod 755 "$tree"
 put() { install -D -m "$1" "$2" "$tree$3"; }
 
 put 755 "$binary" /usr/bin/sidegate
-# A binary of the profile `dist` is stripped already.
+# A binary of the profile `release` is stripped already.
 strip --strip-unneeded --remove-section=.comment "$tree/usr/bin/sidegate"
 put 644 "$here/sidegate.service" /lib/systemd/system/sidegate.service
 put 644 "$here/sidegate.sysusers" /usr/lib/sysusers.d/sidegate.conf

@@ -16,14 +16,15 @@ use crate::clock::Clock;
 /// To get a connection, a new one included.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A reader never waits for a writer, and a writer waits for another.
-const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+/// A reader never waits for a writer, and a writer waits for another. The page size is that of a file yet to be made: the
+/// record is most of it, and larger pages take fewer system calls.
+const SQLITE: &str = "PRAGMA page_size = 8192; PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
      PRAGMA foreign_keys = ON";
 
 /// What is on record is on the disk. Fewer, larger moves from the write-ahead log into the file cost less, and a large
 /// commit's pages stay in memory (8 MiB) until it is made.
 const SQLITE_LEDGER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -8192";
+     PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -8192";
 
 /// A replica that is gone must not hold a tenant's row.
 const POSTGRES: &str = "SET application_name = 'sidegate'; SET statement_timeout = '5s'; \
