@@ -24,6 +24,11 @@ type Written = pingora::Result<()>;
 const DRAINED: usize = 8 << 20;
 pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// What is read of such a body before the refusal, in bytes and time: pingora ends an HTTP/1 connection that is answered
+/// sooner, and a client's first request is refused as a rule.
+const AWAITED: u64 = 64 << 10;
+const AWAITING: Duration = Duration::from_millis(100);
+
 /// Reads the whole request body, at most `limit` bytes, within `patience`.
 pub async fn read(session: &mut Session, limit: usize, patience: Duration) -> Result<Bytes, Refusal> {
     let too_large = Refusal::TooLarge { limit };
@@ -32,9 +37,7 @@ pub async fn read(session: &mut Session, limit: usize, patience: Duration) -> Re
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return Err(Refusal::Unreadable);
     }
-    let declared =
-        headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > limit as u64) {
+    if declared(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large);
     }
     let continues = headers
@@ -182,21 +185,42 @@ pub async fn refuse(session: &mut Session, refusal: &Refusal, cover: Cover<'_>) 
         | Refusal::MediaType => {}
     }
     let body = serde_json::json!({"error": refusal.code(), "error_description": refusal.message()});
+    if is_small(session) {
+        drain(session, AWAITING).await;
+    }
     respond(session, status(refusal), &headers, Bytes::from(body.to_string())).await?;
     if session.is_http2() {
         // A stream that ends with its body unread is reset, and some clients then lose the answer.
-        let rest = async {
-            let mut left = DRAINED;
-            while let Ok(Some(chunk)) = session.as_downstream_mut().read_request_body().await {
-                left = left.saturating_sub(chunk.len());
-                if left == 0 {
-                    break;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+        drain(session, DRAIN_TIME).await;
     }
     Ok(())
+}
+
+/// Whether the rest of an HTTP/1 request is short, and on its way.
+fn is_small(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    !session.is_http2()
+        && !headers.contains_key(http::header::EXPECT)
+        && declared(headers).is_some_and(|length| length <= AWAITED)
+}
+
+/// Reads what is left of a body that nobody wants.
+async fn drain(session: &mut Session, patience: Duration) {
+    let rest = async {
+        let mut left = DRAINED;
+        while let Ok(Some(chunk)) = session.as_downstream_mut().read_request_body().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(patience, rest).await;
+}
+
+/// The length that a request's body is declared to have.
+fn declared(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What every answer of ours begins with.

@@ -1,10 +1,20 @@
 //! What the gate needs of a request, copied out of pingora's session. The last lines with a pingora type.
 
+use http::header::{self, HeaderName};
 use pingora::proxy::Session;
 
 use super::forwarded::{self, Peer, Place, TrustedProxy};
 use super::line;
 use crate::gate::{Bearer, Endpoint, Head, Method};
+
+// Names that HTTP itself does not know, read once.
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Where the request comes from and what its client called us.
 pub(super) fn place(session: &Session, trusted: &[TrustedProxy]) -> Place {
@@ -23,7 +33,7 @@ fn peer(session: &Session) -> Peer {
 }
 
 /// A header's values joined by commas; one that cannot be read is shown as U+FFFD.
-fn joined(session: &Session, name: &str) -> Option<String> {
+fn joined(session: &Session, name: &HeaderName) -> Option<String> {
     let mut values = session.req_header().headers.get_all(name).iter();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let mut whole = text(values.next()?);
@@ -40,7 +50,7 @@ fn host(session: &Session) -> Option<&str> {
     if let Some(authority) = request.uri.authority() {
         return Some(authority.as_str());
     }
-    let mut hosts = request.headers.get_all(http::header::HOST).iter();
+    let mut hosts = request.headers.get_all(header::HOST).iter();
     let host = hosts.next()?.to_str().ok();
     if hosts.next().is_some() { None } else { host }
 }
@@ -48,15 +58,15 @@ fn host(session: &Session) -> Option<&str> {
 /// The head of the request as the gate takes it, which calls it `request_id`: what a client calls it is not asked.
 pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_id: String) -> Head {
     let request = session.req_header();
-    let owned = |name: &str| joined(session, name);
+    let owned = |name: HeaderName| joined(session, &name);
     Head {
         request_id,
         scheme: place.scheme,
         host: place.host,
         prefix: place.prefix,
-        origin: owned("origin"),
+        origin: owned(header::ORIGIN),
         bearer: Bearer::read(
-            request.headers.get_all(http::header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
+            request.headers.get_all(header::AUTHORIZATION).iter().map(http::HeaderValue::as_bytes),
         )
         .with_dpop(request.headers.contains_key("dpop")),
         endpoint,
@@ -67,19 +77,19 @@ pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_
             http::Method::DELETE => Method::Delete,
             _ => Method::Other,
         },
-        accept: owned("accept"),
+        accept: owned(header::ACCEPT),
         in_pieces: request.version != http::Version::HTTP_10,
-        session: owned("mcp-session-id"),
-        last_event: owned("last-event-id"),
-        known: owned("if-none-match"),
-        content_type: owned("content-type"),
-        content_encoding: owned("content-encoding"),
-        protocol_version: owned("mcp-protocol-version"),
-        mcp_method: owned("mcp-method"),
-        mcp_name: owned("mcp-name"),
-        traceparent: owned("traceparent"),
-        tracestate: owned("tracestate"),
-        user_agent: owned("user-agent"),
+        session: owned(SESSION),
+        last_event: owned(LAST_EVENT),
+        known: owned(header::IF_NONE_MATCH),
+        content_type: owned(header::CONTENT_TYPE),
+        content_encoding: owned(header::CONTENT_ENCODING),
+        protocol_version: owned(PROTOCOL_VERSION),
+        mcp_method: owned(METHOD),
+        mcp_name: owned(NAME),
+        traceparent: owned(TRACEPARENT),
+        tracestate: owned(TRACESTATE),
+        user_agent: owned(header::USER_AGENT),
         client_address: place.client,
         client_certificate: line::of(session).and_then(|connection| connection.client_certificate),
     }

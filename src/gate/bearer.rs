@@ -31,7 +31,7 @@ impl Bearer {
             return Self::Missing;
         }
         let token = token.trim();
-        let token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let token68 = |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
         if token.is_empty() || !token.bytes().all(token68) {
             return Self::Malformed;
         }

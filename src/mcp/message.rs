@@ -133,8 +133,8 @@ impl Ask {
 #[derive(Debug, Clone)]
 pub struct ToolAnswer {
     pub text: String,
-    /// An object when present.
-    pub structured: Option<Box<RawValue>>,
+    /// The text is JSON, and as such the structured form too.
+    pub structured: bool,
     pub is_error: bool,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of methods, headers or revisions. The size of the body is bounded before it comes here.
 
+use memchr::memchr2;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -182,19 +183,11 @@ fn unreadable(error: &serde_json::Error) -> Fault {
 /// Counts brackets outside of strings, so that neither the parser nor whoever walks the value later can be driven
 /// into deep recursion.
 fn too_deep(bytes: &[u8]) -> bool {
-    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-    for byte in bytes {
-        if quoted {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut depth, mut rest) = (0usize, bytes);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => quoted = true,
+            b'"' => rest = after_string(rest),
             b'[' | b'{' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
@@ -206,6 +199,18 @@ fn too_deep(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// What follows the string that `rest` goes on with.
+fn after_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
+        let escaped = usize::from(rest.get(at) == Some(&b'\\'));
+        rest = rest.get(at + 1 + escaped..).unwrap_or_default();
+        if escaped == 0 {
+            return rest;
+        }
+    }
+    &[]
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::audit::redact::Rules;
 
 /// At most `limit` characters of `text`, without control characters; `…` says that more were there.
 pub(super) fn bounded(text: &str, limit: usize) -> String {
-    if text.len() <= limit && !text.chars().any(char::is_control) {
+    let plain = |byte: u8| matches!(byte, b' '..=b'~');
+    if text.len() <= limit && (text.bytes().all(plain) || !text.chars().any(char::is_control)) {
         return text.to_owned();
     }
     let mut shown = String::with_capacity(text.len().min(limit * 4));

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::outcome::{Content, Outcome, ServerInfo};
+use super::outcome::{Outcome, ServerInfo};
 use super::{Admitted, Era, Headers, Revision, assumed, named, newest, of_era};
 use crate::mcp::fault::{ECHO, Fault, clip};
 use crate::mcp::message::{ClientInfo, Reply};
@@ -76,12 +76,10 @@ pub(super) fn outcome<'a>(revision: &Revision, reply: &'a Reply) -> Option<Outco
         Reply::Pong => Outcome::default(),
         Reply::Tools(listing) => Outcome { tools: Some(listing), ..Outcome::default() },
         Reply::Tool(answer) => Outcome {
-            content: Some([Content::text(&answer.text)]),
+            text: Some(&answer.text),
             // These revisions allow an object here, or nothing.
-            structured_content: answer
-                .structured
-                .as_deref()
-                .filter(|value| revision.structured && value.get().starts_with('{')),
+            structured: Some(answer.text.as_str())
+                .filter(|text| revision.structured && answer.structured && text.starts_with('{')),
             is_error: Some(answer.is_error),
             ..Outcome::default()
         },

@@ -29,10 +29,12 @@ pub(super) struct Outcome<'a> {
     pub instructions: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content: Option<[Content<'a>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub structured_content: Option<&'a RawValue>,
+    /// The text of a tool's result; see [`response`].
+    #[serde(skip)]
+    pub text: Option<&'a str>,
+    /// The JSON of its structured form.
+    #[serde(skip)]
+    pub structured: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub is_error: Option<bool>,
     /// Milliseconds.
@@ -42,20 +44,6 @@ pub(super) struct Outcome<'a> {
     pub cache_scope: Option<&'static str>,
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta<'a>>,
-}
-
-/// One block of content.
-#[derive(Serialize)]
-pub(super) struct Content<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: &'a str,
-}
-
-impl<'a> Content<'a> {
-    pub(super) fn text(text: &'a str) -> Self {
-        Self { kind: "text", text }
-    }
 }
 
 /// This server, as an `Implementation` object.
@@ -107,12 +95,51 @@ struct Body {
     data: Option<Value>,
 }
 
-/// A successful response.
+/// A successful response. What is long in it is the text of a tool's result, which is put in at the end: its structured
+/// form was JSON when it came and is not read again, and most of the text's quotation marks are a few bytes apart.
 pub(super) fn response(id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
-    let text = outcome.content.as_ref().map_or(0, |[content]| content.text.len());
-    // The structured form of a result is about as long as its text, and quotes in the text are escaped.
-    let room = 256 + text + text / 8 + if outcome.structured_content.is_some() { text } else { 0 };
-    bytes(&Response { jsonrpc: "2.0", id, result: outcome }, room)
+    let text = outcome.text.map_or(0, str::len);
+    let mut written = bytes(&Response { jsonrpc: "2.0", id, result: outcome }, 512 + 3 * text);
+    if outcome.text.is_none() {
+        return written;
+    }
+    // The end of the result and of the response: `isError` at least stands before it.
+    written.truncate(written.len() - "}}".len());
+    if let Some(text) = outcome.text {
+        written.extend_from_slice(b",\"content\":[{\"type\":\"text\",\"text\":\"");
+        escape(text, &mut written);
+        written.extend_from_slice(b"\"}]");
+    }
+    if let Some(json) = outcome.structured {
+        written.extend_from_slice(b",\"structuredContent\":");
+        written.extend_from_slice(json.as_bytes());
+    }
+    written.extend_from_slice(b"}}");
+    written
+}
+
+/// Writes `text` as the inside of a JSON string (RFC 8259 section 7).
+fn escape(text: &str, to: &mut Vec<u8>) {
+    if text.bytes().any(|byte| byte < b' ') {
+        let quoted = Value::from(text).to_string();
+        return to.extend_from_slice(quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default());
+    }
+    let start = to.len();
+    to.resize(start + 2 * text.len(), 0);
+    let mut room = to.get_mut(start..).unwrap_or_default().iter_mut();
+    let mut put = |byte: u8| {
+        if let Some(place) = room.next() {
+            *place = byte;
+        }
+    };
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            put(b'\\');
+        }
+        put(byte);
+    }
+    let left = room.len();
+    to.truncate(to.len() - left);
 }
 
 /// A successful response whose result came whole.

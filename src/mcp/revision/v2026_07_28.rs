@@ -56,8 +56,9 @@ fn outcome<'a>(revision: &Revision, reply: &'a Reply) -> Option<Outcome<'a>> {
             Some(Outcome { meta: Some(meta), ..complete(Outcome::default()) })
         }
         Reply::Tools(_) => legacy::outcome(revision, reply).map(cached),
-        Reply::Tool(answer) => legacy::outcome(revision, reply)
-            .map(|outcome| complete(Outcome { structured_content: answer.structured.as_deref(), ..outcome })),
+        Reply::Tool(answer) => legacy::outcome(revision, reply).map(|outcome| {
+            complete(Outcome { structured: answer.structured.then_some(&answer.text), ..outcome })
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
 use serde_json::value::RawValue;
 
 /// The deepest nesting that is handed on: with what is put around it, it stays below the 128 levels
@@ -82,21 +83,21 @@ impl Copied<'_> {
     /// Passes the string that begins at `start`; returns where it is over.
     fn string(&mut self, start: usize) -> usize {
         let mut at = start + 1;
-        while let Some(byte) = self.from.get(at) {
-            match byte {
-                b'"' => return at + 1,
-                b'\\' => match (self.unit(at), self.unit(at + 6)) {
-                    (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
-                    (Some(0xd800..=0xdfff), _) => {
-                        self.replace(at, at + 6, b"\\ufffd");
-                        at += 6;
-                    }
-                    _ => at += 2,
-                },
-                _ => at += 1,
+        while let Some(found) = self.from.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+            at += found;
+            if self.from.get(at) == Some(&b'"') {
+                return at + 1;
+            }
+            match (self.unit(at), self.unit(at + 6)) {
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
+                (Some(0xd800..=0xdfff), _) => {
+                    self.replace(at, at + 6, b"\\ufffd");
+                    at += 6;
+                }
+                _ => at += 2,
             }
         }
-        at
+        self.from.len()
     }
 
     /// The UTF-16 unit that is escaped at `at`.

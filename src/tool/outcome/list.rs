@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::Asked;
-use super::scan::{items, member, members, text};
+use super::scan::{self, items, text};
 use crate::tool::catalog::Place;
 
 /// Members that hold the rows, the likeliest first.
@@ -27,6 +27,8 @@ const OFFSET: &[&str] = &["offset", "skip", "start"];
 const CURSOR: &[&str] = &["nextcursor", "endcursor", "nextpagetoken", "nexttoken"];
 const TAKES_CURSOR: &[&str] = &["cursor", "pagetoken", "nextpagetoken", "nextcursor", "after", "token"];
 const NEXT: &[&str] = &["next", "nexturl", "nextlink", "nextpage"];
+
+const ORDER: &[&str] = &["sort", "order", "sortby", "orderby", "orderdesc", "ordering"];
 
 /// The longest cursor, and the longest URL of a next page, that is handed on, in bytes.
 const LONGEST: usize = 2_000;
@@ -55,8 +57,9 @@ struct Said<'a> {
 impl<'a> List<'a> {
     /// The list in `json`, if it is one; a record that has lists of its own is none.
     pub(super) fn find(json: &'a str) -> Option<Self> {
-        let said = Said::read(json);
-        let rows = if json.starts_with('[') { Some(json) } else { rows_of(json, &said, true) }?;
+        let top: Vec<_> = scan::members(json).collect();
+        let said = Said::read(&top);
+        let rows = if json.starts_with('[') { json } else { rows_of(&top, &said, true)? };
         Some(Self { rows, count: items(rows).count() as u64, said })
     }
 
@@ -131,18 +134,26 @@ fn one(name: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), value)])
 }
 
-fn rows_of<'a>(json: &'a str, said: &Said<'_>, outer: bool) -> Option<&'a str> {
+/// The members of an object, read once: an answer is large, and looked at for every name there is.
+type Members<'a> = [(&'a str, &'a str)];
+
+fn of<'a>(members: &Members<'a>, wanted: &str) -> Option<&'a str> {
+    members.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value)
+}
+
+fn rows_of<'a>(members: &Members<'a>, said: &Said<'_>, outer: bool) -> Option<&'a str> {
     // `{"invoice_id":7,"total":12,"items":[...]}` is one record.
     let is_record =
-        members(json).any(|(name, _)| name == "id" || name.ends_with("_id") || name.ends_with("Id"));
+        members.iter().any(|(name, _)| *name == "id" || name.ends_with("_id") || name.ends_with("Id"));
     for name in ROWS {
-        match member(json, name) {
+        match of(members, name) {
             Some(value) if value.starts_with('[') && (outer && name == "data" || !is_record) => {
                 return Some(value);
             }
             // `{"data":{"results":[...],"nextCursor":...}}`
-            Some(value) if value.starts_with('{') && outer && name == "data" => {
-                if let (Some(rows), true) = (rows_of(value, said, false), said.counts()) {
+            Some(value) if value.starts_with('{') && outer && name == "data" && said.counts() => {
+                let inner: Vec<_> = scan::members(value).collect();
+                if let Some(rows) = rows_of(&inner, said, false) {
                     return Some(rows);
                 }
             }
@@ -150,31 +161,32 @@ fn rows_of<'a>(json: &'a str, said: &Said<'_>, outer: bool) -> Option<&'a str> {
         }
     }
     // `{"record_count":2,"tickets":[...]}`: the only list beside counts.
-    let mut lists = members(json).filter(|(_, value)| value.starts_with('['));
+    let mut lists = members.iter().filter(|(_, value)| value.starts_with('['));
     let (first, second) = (lists.next(), lists.next());
-    first.filter(|_| second.is_none() && said.counts() && outer && !is_record).map(|(_, value)| value)
+    first.filter(|_| second.is_none() && said.counts() && outer && !is_record).map(|(_, value)| *value)
 }
 
 impl<'a> Said<'a> {
-    fn read(json: &'a str) -> Self {
+    fn read(top: &Members<'a>) -> Self {
         let mut said = Self::default();
-        said.note(json);
-        for (name, value) in
-            members(json).filter(|(name, value)| ABOUT.contains(name) && value.starts_with('{'))
+        said.note(top);
+        for (name, value) in top.iter().filter(|(name, value)| ABOUT.contains(name) && value.starts_with('{'))
         {
-            said.note(value);
-            if let Some(inner) = member(value, "pagination").filter(|_| name != "pagination") {
-                said.note(inner);
+            let inner: Vec<_> = scan::members(value).collect();
+            said.note(&inner);
+            if let Some(pages) = of(&inner, "pagination").filter(|_| *name != "pagination") {
+                said.note(&scan::members(pages).collect::<Vec<_>>());
             }
         }
         said
     }
 
-    fn note(&mut self, json: &'a str) {
-        for (name, value) in members(json).filter(|(name, _)| name.len() <= 20) {
-            let plain = plain(name);
+    fn note(&mut self, members: &Members<'a>) {
+        for (name, value) in members {
+            let mut room = [0; LONGEST_NAME];
+            let Some(plain) = plain(name, &mut room) else { continue };
             let number = || value.parse::<u64>().ok();
-            let is = |names: &[&str]| names.contains(&plain.as_str());
+            let is = |names: &[&str]| names.iter().any(|name| name.as_bytes() == plain);
             if is(PAGE) {
                 self.page = self.page.or_else(number);
             } else if is(PAGES) {
@@ -193,7 +205,7 @@ impl<'a> Said<'a> {
                     .take()
                     .or_else(|| text(value).filter(|cursor| (1..=LONGEST).contains(&cursor.len())));
             } else if is(NEXT) {
-                let value = member(value, "href").unwrap_or(value);
+                let value = scan::member(value, "href").unwrap_or(value);
                 self.next = self
                     .next
                     .take()
@@ -211,9 +223,22 @@ impl<'a> Said<'a> {
     }
 }
 
-/// A name without what styles differ in.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+/// The longest name that can say anything about pages, in bytes.
+const LONGEST_NAME: usize = 20;
+
+/// A name without what styles differ in; none where it is too long to be one of ours.
+fn plain<'a>(name: &str, room: &'a mut [u8; LONGEST_NAME]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for byte in name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')) {
+        *room.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    room.get(..length)
+}
+
+/// Whether a name is one of these, in whatever style.
+fn is_one(name: &str, names: &[&str]) -> bool {
+    plain(name, &mut [0; LONGEST_NAME]).is_some_and(|plain| names.iter().any(|name| name.as_bytes() == plain))
 }
 
 /// The declared parameters in the URL of the next page that are not as they were.
@@ -238,7 +263,7 @@ impl Asked<'_> {
 
     /// The query parameter of one of these names, without what styles differ in.
     fn declared(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.query_names().find(|known| plain(known) == *name))
+        names.iter().find_map(|name| self.query_names().find(|known| is_one(known, &[name])))
     }
 
     /// What was asked for under one of these names, or what is declared as its default.
@@ -257,14 +282,7 @@ impl Asked<'_> {
 
     /// What would make the answer smaller: parameters that are no page's.
     pub(super) fn narrowing(&self) -> impl Iterator<Item = &str> {
-        const PAGING: [&[&str]; 4] = [PAGE, OFFSET, TAKES_CURSOR, LIMIT];
-        self.query_names().filter(|name| {
-            let name = plain(name);
-            !PAGING.iter().any(|names| names.contains(&name.as_str()))
-                && !matches!(
-                    name.as_str(),
-                    "sort" | "order" | "sortby" | "orderby" | "orderdesc" | "ordering"
-                )
-        })
+        const PAGING: [&[&str]; 5] = [PAGE, OFFSET, TAKES_CURSOR, LIMIT, ORDER];
+        self.query_names().filter(|name| !PAGING.iter().any(|names| is_one(name, names)))
     }
 }

@@ -13,7 +13,6 @@ mod view;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use self::body::Body;
@@ -28,30 +27,20 @@ use super::text::{clean, excerpt};
 #[derive(Clone, Debug)]
 pub struct ToolResult {
     pub text: String,
-    /// Always an object where there is one; then the text is the same compact JSON.
-    pub structured: Option<Box<RawValue>>,
+    /// The text is a JSON object, and as such the structured form too.
+    pub structured: bool,
     pub is_error: bool,
 }
 
 impl ToolResult {
     /// An error in words.
     pub fn error(text: impl Into<String>) -> Self {
-        Self { text: text.into(), structured: None, is_error: true }
+        Self { text: text.into(), structured: false, is_error: true }
     }
 
     /// A result: compact JSON as text, and the value itself where it is an object.
     pub fn json(value: Value) -> Self {
-        let text = value.to_string();
-        match value {
-            Value::Object(_) => Self::object(text),
-            _ => Self { text, structured: None, is_error: false },
-        }
-    }
-
-    /// A result whose text is a JSON object. The PSA's data stays as it is written: on the path of
-    /// every call it is checked and copied, never built up and written again.
-    fn object(text: String) -> Self {
-        Self { structured: RawValue::from_string(text.clone()).ok(), text, is_error: false }
+        Self { text: value.to_string(), structured: value.is_object(), is_error: false }
     }
 
     /// An error that lists everything that is wrong with the arguments.
@@ -132,15 +121,17 @@ fn noted(notes: &[String]) -> Option<String> {
 fn success(response: &RestResponse, asked: &Asked<'_>) -> Result<ToolResult, Map<String, Value>> {
     let status = response.status;
     let done = |View { data, beside }: View<'_>| {
-        // Written by hand, for the data stays as it is.
-        let mut text = format!(r#"{{"status":{status},"ok":true,"#);
+        // Written by hand, for the data stays as it is: on the path of every call it is checked and copied, never built
+        // up and written again.
+        let mut text = String::with_capacity(data.len() + 256);
+        text.push_str(&format!(r#"{{"status":{status},"ok":true,"#));
         for (name, value) in ["note", "next", "cut"].iter().filter_map(|name| beside.get_key_value(*name)) {
             text.push_str(&format!("\"{name}\":{value},"));
         }
         text.push_str("\"data\":");
         text.push_str(&data);
         text.push('}');
-        Ok(ToolResult::object(text))
+        Ok(ToolResult { text, structured: true, is_error: false })
     };
     match body::read(response) {
         Body::Empty => done(view("null", asked)),

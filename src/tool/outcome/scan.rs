@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 /// The members of an object, each with its name (still escaped, without quotation marks) and its value.
 pub(super) fn members(json: &str) -> impl Iterator<Item = (&str, &str)> {
     let inner = json.strip_prefix('{').and_then(|json| json.strip_suffix('}')).unwrap_or_default();
@@ -84,12 +86,12 @@ fn value_end(json: &str) -> usize {
 
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes.get(at) == Some(&b'"') {
+            return at + 1;
         }
+        at += 2;
     }
     bytes.len()
 }

@@ -45,11 +45,8 @@ fn listing() -> Arc<RawValue> {
 }
 
 fn answer(structured: Option<Value>, is_error: bool) -> Reply {
-    Reply::Tool(ToolAnswer {
-        text: "a \"b\"\n\u{1b}".into(),
-        structured: structured.as_ref().map(raw),
-        is_error,
-    })
+    let text = structured.as_ref().map_or_else(|| "a \"b\"\n\u{1b}".into(), Value::to_string);
+    Reply::Tool(ToolAnswer { text, structured: structured.is_some(), is_error })
 }
 
 #[test]
@@ -118,24 +115,24 @@ fn a_hundred_listings_are_the_same_bytes() {
 
 #[test]
 fn a_tool_result_has_text_and_the_same_as_structure() {
-    let content = json!([{ "type": "text", "text": "a \"b\"\n\u{1b}" }]);
+    let written = |text: &str| json!([{ "type": "text", "text": text }]);
     for name in LEGACY {
         let decoded = served(&version(name), &request("tools/call", json!({ "name": "t" })));
-        let mut structured = json!({ "content": content, "isError": false });
+        let mut structured = json!({ "content": written(r#"{"a":1}"#), "isError": false });
         if !EARLY.contains(&name) {
             structured["structuredContent"] = json!({ "a": 1 });
         }
         assert_eq!(result(&decoded, &answer(Some(json!({ "a": 1 })), false)), structured);
-        let unstructured = json!({ "content": content, "isError": true });
-        assert_eq!(result(&decoded, &answer(None, true)), unstructured);
-        assert_eq!(result(&decoded, &answer(Some(json!([1])), true)), unstructured, "only objects");
+        let unstructured = |text: &str| json!({ "content": written(text), "isError": true });
+        assert_eq!(result(&decoded, &answer(None, true)), unstructured("a \"b\"\n\u{1b}"));
+        assert_eq!(result(&decoded, &answer(Some(json!([1])), true)), unstructured("[1]"), "only objects");
     }
     let decoded = served(&mirror("tools/call", Some("t")), &enveloped("tools/call", json!({ "name": "t" })));
     assert_eq!(
         result(&decoded, &answer(Some(json!({ "a": 1 })), true)),
         json!({
             "resultType": "complete",
-            "content": content,
+            "content": written(r#"{"a":1}"#),
             "structuredContent": { "a": 1 },
             "isError": true,
             "_meta": { "io.modelcontextprotocol/serverInfo": server() }
