@@ -64,4 +64,5 @@ def at_rest(stage, loads, count):
         if lost := holder.release():
             raise Failed(f"{len(lost)} of {count} were lost ({name}): {lost[0]}")
         stage.servers.stop(process)
-    return {"first_call_ms": round(statistics.median(starts)), "base_bytes": round(statistics.median(base)), "held_bytes": held}
+    first, size = round(statistics.median(starts)), round(statistics.median(base))
+    return {"first_call_ms": first, "base_bytes": size, "held_bytes": held}

@@ -97,8 +97,9 @@ def entry(method, path, name):
 def certificate(directory):
     """A throw-away certificate for localhost, which is its own authority, and its key."""
     certificate, key = directory / "tls.crt", directory / "tls.key"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-            "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate))
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout", str(key), "-out", str(certificate))
     key.chmod(0o600)
     return certificate, key
 
@@ -144,6 +145,7 @@ listen = ["127.0.0.1:{port}"]
 allow_plaintext = true
 public_url = "{url}"
 max_connections = 20000
+idle_timeout = "1h"
 {tls}
 [ops]
 listen = "127.0.0.1:{ops}"
@@ -185,4 +187,6 @@ name = "bench"
 issuer = "{issuer}"
 subject = "bench"
 max_effect = "read"
+
+{agents}
 """

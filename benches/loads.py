@@ -13,7 +13,8 @@ class Load:
     """One kind of request against one server: `answers` is a status and what its text must have; `tokens` makes as many as
     asked for, one for each request; where it `cycles`, it makes what there are, and they are used again."""
 
-    def __init__(self, name, title, server, url, headers, body, answers, reference=None, http2=False, tokens=None, cycles=False):
+    def __init__(self, name, title, server, url, headers, body, answers, reference=None, http2=False, tokens=None,
+                 cycles=False):
         self.name, self.title, self.server, self.url = name, title, server, url
         self.headers, self.body, self.answers = headers, body, answers
         self.reference, self.http2, self.tokens, self.cycles = reference, http2, tokens, cycles

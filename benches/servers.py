@@ -28,6 +28,12 @@ class Servers:
         self.directory = directory
         self.running = []
 
+    def within(self, directory):
+        """The same processes, started in another directory."""
+        other = Servers(directory)
+        other.running = self.running
+        return other
+
     def start(self, name, command, user=None):
         log = open(self.directory / f"{name}.log", "wb")
         process = subprocess.Popen(
@@ -42,7 +48,7 @@ class Servers:
 
     def stop(self, only=None, seconds=10):
         ending = [(name, process) for name, process in self.running if only in (None, process)]
-        self.running = [one for one in self.running if one not in ending]
+        self.running[:] = [one for one in self.running if one not in ending]
         for _, process in ending:
             signal_group(process, signal.SIGTERM)
         until = time.monotonic() + seconds

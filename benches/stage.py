@@ -24,7 +24,8 @@ REFUSED = (*CALL[:3], (401, ""))
 
 class Server:
     def __init__(self, process, urls, ca_file=None, ops=None, config=None):
-        self.process, self.pid, self.urls, self.ca_file, self.ops, self.config = process, process.pid, urls, ca_file, ops, config
+        self.process, self.pid = process, process.pid
+        self.urls, self.ca_file, self.ops, self.config = urls, ca_file, ops, config
 
 
 class Stage:
@@ -71,8 +72,8 @@ class Stage:
         plain, secure = f"http://127.0.0.1:{port}/api/v1/tickets", f"https://localhost:{tls}/api/v1/tickets"
         return Server(process, {"h1": plain, "tls": secure, "h2": secure}, self.certificate)
 
-    def sidegate(self, name, more="", tls=False, store=None, path="/api/mcp"):
-        """`more` is what its configuration has beside the common part."""
+    def sidegate(self, name, more="", tls=False, store=None, path="/api/mcp", agents=""):
+        """`more` and `agents` are what its configuration has beside the common part."""
         home = self.directory / f"sidegate-{name}"
         home.mkdir()
         port, ops = free_ports(2)
@@ -81,7 +82,7 @@ class Stage:
         config = home / "sidegate.toml"
         config.write_text(SIDEGATE.format(
             port=port, ops=ops, url=url, tls=files, dir=self.directory, store=store or f"sqlite://{home}/sidegate.db",
-            stub=self.stub_port, tenant=TENANT, issuer=self.stub, more=more.format(home=home)))
+            stub=self.stub_port, tenant=TENANT, issuer=self.stub, more=more.format(home=home), agents=agents))
         process = self.run_sidegate(f"sidegate-{name}", config)
         wait_for(self.servers, f"sidegate-{name}", process, f"http://127.0.0.1:{ops}/readyz", 120)
         return Server(process, dict.fromkeys(("h1", "tls", "h2"), url + path), self.certificate, ops, config)

@@ -22,10 +22,12 @@ def agentgateway(binary, stage):
     url = f"http://127.0.0.1:{port}/mcp"
     (home / "openapi.json").write_text(json.dumps(openapi(registry(ENTRIES))))
     rule = 'jwt.sub == "bench" && mcp.tool.name.startsWith("get-")'
-    target = {"name": "psa", "openapi": {"schema": {"file": str(home / "openapi.json")}, "host": f"127.0.0.1:{stage.stub_port}"}}
+    schema = {"file": str(home / "openapi.json")}
+    target = {"name": "psa", "openapi": {"schema": schema, "host": f"127.0.0.1:{stage.stub_port}"}}
+    keys = {"file": str(stage.directory / "stub" / "jwks.json")}
     route = {
         "policies": {
-            "jwtAuth": {"issuer": stage.stub, "audiences": [url], "jwks": {"file": str(stage.directory / "stub" / "jwks.json")}},
+            "jwtAuth": {"issuer": stage.stub, "audiences": [url], "jwks": keys},
             "mcpAuthorization": {"rules": [rule]},
         },
         "backends": [{"mcp": {"statefulMode": "stateless", "targets": [target]}}],

@@ -27,11 +27,13 @@ def svg(loads, report):
     most = max(row["cpu_us"] for _, row in rows)
     height = TOP + ROW * len(rows) + 44
     scale = (WIDTH - LEFT - RIGHT) / most
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img">',
+    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
+    heading = f"CPU time per request, {report['connections']} connections"
+    foot = f"Median of {report['rounds']} alternating rounds on one machine; less is better."
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
              "<title>CPU time per request</title>", f"<style>{STYLE}</style>",
              f'<rect class="panel" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>',
-             f'<text class="text" x="16" y="28" style="font-weight:600;font-size:15px">CPU time per request, {report["connections"]} '
-             f'connections</text>',
+             f'<text class="text" x="16" y="28" style="font-weight:600;font-size:15px">{heading}</text>',
              '<text class="faint" x="16" y="48">microseconds, and as a multiple of nginx&#8217;s over the same transport</text>']
     for number, (load, row) in enumerate(rows):
         y = TOP + ROW * number
@@ -42,6 +44,6 @@ def svg(loads, report):
                   f'<rect class="{kind(load)}" x="{LEFT}" y="{y + 4}" width="{long:.1f}" height="{ROW - 8}" rx="2"/>',
                   f'<text class="text" x="{LEFT + long + 8:.1f}" y="{y + 16}">{row["cpu_us"]:.0f}{ratio}</text>']
     parts += [f'<line class="line" x1="{LEFT}" x2="{LEFT}" y1="{TOP}" y2="{TOP + ROW * len(rows)}"/>',
-              f'<text class="faint" x="16" y="{height - 16}">Median of {report["rounds"]} alternating rounds on one machine; less is better.</text>',
+              f'<text class="faint" x="16" y="{height - 16}">{foot}</text>',
               "</svg>"]
     return "\n".join(parts) + "\n"

@@ -131,8 +131,8 @@ class Bench:
         for key, name in (("tools_call", "call"), ("tools_list", "list"), ("refusal", "refusal")):
             figures[f"ratio_{key}"] = rows.get(name, {}).get("several", {}).get("ratio_to_nginx")
         options = self.options
-        report = {**figures, "rounds": rounds, "seconds": options.seconds, "connections": options.connections, "rate": options.rate,
-                  "generator_late_p99_us": round(statistics.median(self.late)) if self.late else None, "scenarios": rows}
+        report = {**figures, "rounds": rounds, "seconds": options.seconds, "connections": options.connections,
+                  "rate": options.rate, "generator_late_p99_us": round(statistics.median(self.late)) if self.late else None, "scenarios": rows}
         if not options.quick:
             if "call" in self.by_name:
                 report["key_mints"] = key_mints(self.by_name["call"].server)
@@ -149,12 +149,13 @@ class Bench:
 def summarise(load):
     row = {"title": load.title.strip()}
     for kind, rounds in load.measured.items():
-        row[kind] = {key: round(statistics.median(one[key] for one in rounds), 2) for key in rounds[0] if key not in COUNTED}
+        measured = rounds[0].keys() - COUNTED
+        row[kind] = {key: round(statistics.median(one[key] for one in rounds), 2) for key in sorted(measured)}
         row[kind] |= {key: sum(one[key] for one in rounds) for key in COUNTED}
     return row
 
 
-COUNTED = ("requests", "unexpected", "errors")
+COUNTED = {"requests", "unexpected", "errors"}
 
 
 def added(rows, base, name):
@@ -164,11 +165,13 @@ def added(rows, base, name):
 
 def p99_ratio(loads):
     """As the head of this file has it, and which of both it is."""
-    rounds = {name: [one["p99_us"] for one in loads[name].measured.get("open", [])] for name in ("direct", "nginx", "call") if name in loads}
-    if len(rounds) < 3 or not all(rounds.values()):
+    names = ("direct", "nginx", "call")
+    if not all(name in loads and "open" in loads[name].measured for name in names):
         return None, None
-    direct, nginx, call = (statistics.median(rounds[name]) for name in ("direct", "nginx", "call"))
-    varies = max(rounds["direct"]) - min(rounds["direct"]) if len(rounds["direct"]) > 1 else nginx
+    rounds = [[one["p99_us"] for one in loads[name].measured["open"]] for name in names]
+    direct, nginx, call = map(statistics.median, rounds)
+    # Of one round it is not known.
+    varies = max(rounds[0]) - min(rounds[0]) if len(rounds[0]) > 1 else nginx
     if nginx - direct > varies:
         return round((call - direct) / (nginx - direct), 2), "added"
     return round(call / nginx, 2), "whole"
@@ -182,31 +185,34 @@ def key_mints(server):
 
 
 def table(loads, report, connections):
-    print(f"{'':30}| {connections} connections{'':34}| one{'':23}| open loop{'':7}|")
-    print(f"{'':30}|{'CPU us':>8}{'of nginx':>10}{'req/s':>9}{'p50 us':>9}{'p99 us':>10} |{'CPU us':>8}{'p50 us':>9}{'added us':>9} "
-          f"|{'p50 us':>8}{'p99 us':>8} | upstream{'wrong':>7}")
+    groups = (("CPU us", "of nginx", "req/s", "p50 us", "p99 us"), ("CPU us", "p50 us", "added us"), ("p50 us", "p99 us"))
+    heads = [f"{connections} connections", "one connection", "open loop"]
+    print(f"{'':30}|" + "|".join(f" {head:<{10 * len(group)}}" for head, group in zip(heads, groups)) + "|")
+    print(f"{'':30}|" + "|".join("".join(f"{name:>10}" for name in group) + " " for group in groups) + f"|{'upstream':>10}{'wrong':>7}")
     for load in loads:
         row = report["scenarios"][load.name]
         several, alone, opened = (row.get(kind, {}) for kind in ("several", "alone", "open"))
         plus = added(report["scenarios"], "direct", load.name)
         wrong = sum(part.get("unexpected", 0) + part.get("errors", 0) for part in (several, alone, opened))
-        cells = [(several.get("cpu_us"), 8, 1), (several.get("ratio_to_nginx"), 10, 2), (several.get("rps"), 9, 0),
-                 (several.get("p50_us"), 9, 0), (several.get("p99_us"), 10, 0), " |", (alone.get("cpu_us"), 8, 1),
-                 (alone.get("p50_us"), 9, 0), (plus, 9, 0), " |", (opened.get("p50_us"), 8, 0), (opened.get("p99_us"), 8, 0), " |",
-                 (several.get("upstream", alone.get("upstream")), 9, 2), (wrong, 7, 0)]
-        print(f"{load.title:30}|" + "".join(cell if isinstance(cell, str) else number(*cell) for cell in cells))
-    print(f"median of {report['rounds']} alternating rounds of {report['seconds']} s; open loop of {report['rate']} requests/s in all, the generator "
-          f"late by {report['generator_late_p99_us']} us at p99; {os.cpu_count()} CPUs shared by load, servers and stub")
+        cells = [number(several.get("cpu_us"), 1), number(several.get("ratio_to_nginx"), 2), number(several.get("rps")),
+                 number(several.get("p50_us")), number(several.get("p99_us")), " |", number(alone.get("cpu_us"), 1),
+                 number(alone.get("p50_us")), number(plus), " |", number(opened.get("p50_us")), number(opened.get("p99_us")),
+                 " |", number(several.get("upstream", alone.get("upstream")), 2), f"{wrong:>7}"]
+        print(f"{load.title:30}|" + "".join(cells))
+    print(f"median of {report['rounds']} alternating rounds of {report['seconds']} s; open loop of {report['rate']} requests/s in "
+          f"all, the generator late by {report['generator_late_p99_us']} us at p99; {os.cpu_count()} CPUs shared by load, "
+          "servers and stub")
     print("; ".join(f"{name} {report[name]}" for name in FIGURES) + f" ({report['p99_ratio_of']})")
     if "key_mints" in report:
         print(f"keys obtained for the one agent in {report['run_seconds']} s: {report['key_mints']:.0f}")
     if rest := report.get("at_rest"):
         held = ", ".join(f"{name.replace('_', ' ')} {size / 1024:.1f}" for name, size in rest["held_bytes"].items())
-        print(f"at rest: {rest['base_bytes'] / 2**20:.1f} MiB; KiB each: {held}; first call {rest['first_call_ms']} ms after the start")
+        print(f"at rest: {rest['base_bytes'] / 2**20:.1f} MiB; KiB each: {held}; "
+              f"first call {rest['first_call_ms']} ms after the start")
 
 
-def number(value, width, digits):
-    return f"{'-':>{width}}" if value is None else f"{value:>{width},.{digits}f}"
+def number(value, digits=0):
+    return f"{'-':>10}" if value is None else f"{value:>10,.{digits}f}"
 
 
 def chosen(text):
