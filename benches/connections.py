@@ -28,23 +28,17 @@ from urllib.parse import urlsplit
 # Nothing is left beside the sources.
 sys.dont_write_bytecode = True
 
+from fixtures import headers, message, tool
 from peers import Holder, Idle1, Idle2, Stream1, Target
-from servers import Failed, Servers, cpu_us, free_ports, wait_for
+from servers import Failed, Servers, cpu_us, free_ports, resident, wait_for
 
-REVISION = "2026-07-28"
-META = {
-    "io.modelcontextprotocol/protocolVersion": REVISION,
-    "io.modelcontextprotocol/clientCapabilities": {},
-    "io.modelcontextprotocol/clientInfo": {"name": "sidegate-bench", "version": "1"},
-}
 ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 4}}
 # What is read slowly is as long as the demo has it.
 LONG_ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 100}}
 
 
 def call(arguments):
-    params = {"name": "call_api_endpoint", "arguments": arguments, "_meta": META}
-    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    return tool("call_api_endpoint", arguments)
 
 
 class Stage:
@@ -58,14 +52,7 @@ class Stage:
         demo = self.ready_line(directory / "demo.log")
         self.port, ops = free_ports(2)
         self.ca_file, self.path = demo["ca_file"], urlsplit(demo["mcp_url"]).path
-        self.headers = {
-            "authorization": f"Bearer {demo['token']}",
-            "content-type": "application/json",
-            "accept": "application/json, text/event-stream",
-            "mcp-protocol-version": REVISION,
-            "mcp-method": "tools/call",
-            "mcp-name": "call_api_endpoint",
-        }
+        self.headers = headers("tools/call", "call_api_endpoint", demo["token"])
         own = {"SERVER__LISTEN": f"127.0.0.1:{self.port}", "OPS__LISTEN": f"127.0.0.1:{ops}", "LOG__FILTER": "warn",
                "ADMIN__LISTEN": "[]",
                "STORE__URL": f"sqlite://{directory}/sidegate.db", "SINKS": f'[{{kind = "file", path = "{directory}/audit.jsonl"}}]',
@@ -95,21 +82,15 @@ class Stage:
 
     def listen(self):
         """What opens a stream of changes."""
-        params = {"notifications": {"toolsListChanged": True}, "_meta": META}
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
-        fields = {"host": f"localhost:{self.port}", **self.headers, "content-length": len(body)}
-        fields |= {"mcp-method": "subscriptions/listen"}
-        del fields["mcp-name"]
+        body = message("subscriptions/listen", notifications={"toolsListChanged": True})
+        fields = {**self.headers, **headers("subscriptions/listen"), "host": f"localhost:{self.port}", "content-length": len(body)}
+        del fields["Mcp-Name"]
         lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", body]
         return "\r\n".join(lines).encode()
 
     def target(self):
         metadata = f"/.well-known/oauth-protected-resource{self.path}"
         return Target("localhost", self.port, self.ca_file, metadata, self.post, self.listen)
-
-    def resident(self):
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Caller:
@@ -171,10 +152,10 @@ def opened(stage, options, memory, streams=False):
     holder = Holder(stage.target())
 
     def measured(name, count, opening):
-        before = stage.resident()
+        before = resident(stage.pid)
         opening()
         time.sleep(0.5)  # the last of them settle
-        memory.setdefault(name, []).append((stage.resident() - before) / max(count, 1))
+        memory.setdefault(name, []).append((resident(stage.pid) - before) / max(count, 1))
 
     if streams:
         measured("stream", options.streams, lambda: holder.open_idle(Stream1, options.streams))

@@ -1,13 +1,38 @@
-"""What the servers of benches/compare.py are given: configurations, the stub's answers, an issuer's key and a token.
+"""What the servers of the benches are given: configurations, the stub's answers, a registry, a certificate.
 
 Python's standard library and the openssl command only.
 """
 
-import base64
 import json
-import subprocess
 
+from tokens import openssl
+
+REVISION = "2026-07-28"
+META = {
+    "io.modelcontextprotocol/protocolVersion": REVISION,
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "sidegate-bench", "version": "1"},
+}
 TENANT = "7b0c0a52-5d1e-4b9a-9d3c-0f8a3c1d2e10"
+
+
+def message(method, **params):
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": META}})
+
+
+def tool(name, arguments):
+    return message("tools/call", name=name, arguments=arguments)
+
+
+def headers(method, name=None, bearer=None):
+    """What a request of the Streamable HTTP transport carries."""
+    fields = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": REVISION,
+        "Mcp-Method": method,
+    }
+    return fields | ({"Mcp-Name": name} if name else {}) | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
 
 
 def tickets_body():
@@ -29,27 +54,59 @@ def tickets_body():
     return json.dumps(body, separators=(",", ":"))
 
 
-def registry():
-    entry = {
-        "id": "get-_api_v1_tickets",
-        "method": "get",
-        "path": "/api/v1/tickets",
-        "displayName": "List tickets",
-        "summary": "List tickets",
-        "description": "Tickets of the tenant, newest first.",
-        "tags": ["Tickets"],
+def registry(count, more=()):
+    """A registry of `count` entries: two that are called here, `more`, and others of the same kind to fill it."""
+    entries = [entry("get", "/api/v1/tickets", "List tickets"), entry("post", "/api/v1/tickets", "Create ticket"), *more]
+    for number in range(count - len(entries)):
+        thing = THINGS[number // 4 % len(THINGS)]
+        method, does, tail = WAYS[number % 4]
+        path = f"/api/v1/{thing}-{number // (4 * len(THINGS))}{tail}"
+        entries.append(entry(method, path, f"{does} {thing.replace('-', ' ')}"))
+    return {"data": {"edition": "ce", "count": count, "entries": entries}, "meta": {"message": "registry"}}
+
+
+THINGS = ("assets", "boards", "clients", "contacts", "contracts", "documents", "invoices", "locations", "notes", "projects",
+          "quotes", "schedules", "tags", "tasks", "teams", "time-entries")
+WAYS = (("get", "List", ""), ("post", "Create", ""), ("get", "Get", "/{id}"), ("put", "Update", "/{id}"))
+
+
+def entry(method, path, name):
+    made = {
+        "id": f"{method}-{path.translate(str.maketrans('/{}', '___'))}",
+        "method": method,
+        "path": path,
+        "displayName": name,
+        "summary": name,
+        "description": f"{name} of the tenant, newest first, with custom fields and links.",
+        "tags": [name.split(" ", 1)[1].capitalize()],
         "approvalRequired": False,
-        "parameters": [
+    }
+    if path.endswith("}"):
+        made["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    elif method == "get":
+        made["parameters"] = [
             {"name": "page", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1}},
             {"name": "limit", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
-        ],
-    }
-    return {"data": {"edition": "ce", "count": 1, "entries": [entry]}, "meta": {"message": "registry"}}
+        ]
+    if method in ("post", "put"):
+        fields = {name: {"type": "string"} for name in ("title", "description", "status_id", "assigned_to")}
+        made["requestBodySchema"] = {"type": "object", "properties": fields}
+    return made
+
+
+def certificate(directory):
+    """A throw-away certificate for localhost, which is its own authority, and its key."""
+    certificate, key = directory / "tls.crt", directory / "tls.key"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout", str(key), "-out", str(certificate))
+    key.chmod(0o600)
+    return certificate, key
 
 
 NGINX = """
 daemon off; master_process on; worker_processes 1; pid {dir}/{name}.pid; error_log stderr error;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off; keepalive_requests 100000000; keepalive_timeout 120s; tcp_nodelay on; server_tokens off;
     client_body_temp_path {dir}/{name}-body; proxy_temp_path {dir}/{name}-proxy; fastcgi_temp_path {dir}/{name}-fcgi;
@@ -67,13 +124,16 @@ STUB = """
         location = /.well-known/oauth-authorization-server {{ try_files /discovery.json =404; }}
         location = /jwks {{ try_files /jwks.json =404; }}
         location = /__status {{ stub_status; }}
+        {locations}
     }}
 """
 
 PROXY = """
     upstream stub {{ server 127.0.0.1:{stub}; keepalive 256; }}
+    ssl_certificate {certificate}; ssl_certificate_key {key};
     server {{
         listen 127.0.0.1:{port};
+        listen 127.0.0.1:{tls} ssl http2;
         location = /__alive {{ return 200; }}
         location / {{ proxy_pass http://stub; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
@@ -83,8 +143,10 @@ SIDEGATE = """
 [server]
 listen = ["127.0.0.1:{port}"]
 allow_plaintext = true
-public_url = "http://127.0.0.1:{port}"
-
+public_url = "{url}"
+max_connections = 20000
+idle_timeout = "1h"
+{tls}
 [ops]
 listen = "127.0.0.1:{ops}"
 
@@ -92,7 +154,7 @@ listen = "127.0.0.1:{ops}"
 listen = []
 
 [store]
-url = "sqlite://{home}/sidegate.db"
+url = "{store}"
 
 [psa]
 kind = "alga"
@@ -110,8 +172,9 @@ allow_private_networks = ["127.0.0.0/8"]
 [limits]
 calls_per_minute = 0
 calls_in_flight = 0
+streams = 0
 
-{record}
+{more}
 [log]
 filter = "warn"
 
@@ -124,32 +187,6 @@ name = "bench"
 issuer = "{issuer}"
 subject = "bench"
 max_effect = "read"
+
+{agents}
 """
-
-
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def openssl(*arguments, data=None):
-    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
-
-
-def signing_key(directory):
-    """A throw-away ES256 key: its file and its public JWK."""
-    file = directory / "issuer.pem"
-    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(file))
-    point = openssl("ec", "-in", str(file), "-pubout", "-outform", "DER")[-64:]
-    jwk = {"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "bench", "x": b64(point[:32]), "y": b64(point[32:])}
-    return file, jwk
-
-
-def token(key_file, claims):
-    """A JWT signed with ES256. openssl signs in DER; JWS wants r and s, 32 bytes each (RFC 7518 section 3.4)."""
-    header = {"alg": "ES256", "typ": "at+jwt", "kid": "bench"}
-    signed = ".".join(b64(json.dumps(part).encode()) for part in (header, claims))
-    der = openssl("dgst", "-sha256", "-sign", str(key_file), data=signed.encode())
-    length = der[3]
-    r, s = der[4 : 4 + length], der[6 + length :]
-    signature = b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in (r, s))
-    return f"{signed}.{b64(signature)}"

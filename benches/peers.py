@@ -1,4 +1,4 @@
-"""Who holds connections in benches/connections.py: idle ones in HTTP/1.1 and HTTP/2, and the slow of several kinds.
+"""Who holds connections in the benches: idle ones in HTTP/1.1 and HTTP/2, and the slow of several kinds.
 
 It knows the protocols and no server. Python's standard library only.
 """
@@ -21,13 +21,13 @@ def frame(kind, flags=0, stream=0, payload=b""):
 
 
 class Target:
-    """Where to connect, and what to say there."""
+    """Where to connect, and what to say there; without a CA file, over plain TCP."""
 
     def __init__(self, host, port, ca_file, path, post, listen):
         self.host, self.port, self.path, self.post, self.listen = host, port, path, post, listen
         self.authority = f"{host}:{port}"
         self.contexts = {}
-        for protocol in ("http/1.1", "h2"):
+        for protocol in ("http/1.1", "h2") if ca_file else ():
             context = ssl.create_default_context(cafile=ca_file)
             context.set_alpn_protocols([protocol])
             self.contexts[protocol] = context
@@ -42,6 +42,8 @@ class Target:
         return one
 
     def tls(self, protocol, buffer=None):
+        if not self.contexts:
+            return self.tcp(buffer)
         one = self.contexts[protocol].wrap_socket(self.tcp(buffer), server_hostname=self.host)
         if one.selected_alpn_protocol() != protocol:
             raise OSError(f"{protocol} was not agreed on")

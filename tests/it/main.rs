@@ -17,6 +17,7 @@ mod cancelling;
 mod certificates;
 mod checklist;
 mod clients;
+mod compare;
 mod config;
 mod conformance;
 mod connect;
