@@ -2,7 +2,7 @@
 # What takes long: the same checks as tests/run.sh with the tests run several times over (5, or the number given), to
 # find the ones that only pass on most days; then Sidegate is killed under load again and again, with each store; then a
 # million generated cases of each property, from a seed of its own; then each fuzz target of tests/fuzz for a while,
-# from its corpus.
+# from its corpus; and last of all the instructions of five kinds of request are compared with what they were.
 #
 # SIDEGATE_KILLS=N                   how often it is killed (200)
 # SIDEGATE_FUZZ_SECONDS=N            how long each target is fuzzed (300); 0 leaves it out
@@ -19,9 +19,11 @@ echo "$SIDEGATE_CASES generated cases of each property from seed $SIDEGATE_SEED"
 "$here/run.sh" --release --test it generated:: -- --nocapture
 
 seconds=${SIDEGATE_FUZZ_SECONDS:-300}
-[ "$seconds" -gt 0 ] || exit 0
-cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz >&2
+if [ "$seconds" -gt 0 ]; then
+    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz >&2
+fi
 for target in "$here"/fuzz/fuzz_targets/*.rs; do
+    [ "$seconds" -gt 0 ] || break
     target=$(basename "$target" .rs)
     echo "fuzzing $target for $seconds s" >&2
     # What is found goes beside the corpus that is kept; coverage needs no nightly compiler, sanitizers would.
@@ -30,3 +32,5 @@ for target in "$here"/fuzz/fuzz_targets/*.rs; do
         -max_total_time="$seconds" -max_len=8192
     rm -rf "$found"
 done
+
+"$here/../benches/instructions.sh"

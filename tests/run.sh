@@ -32,6 +32,8 @@ need setpriv util-linux
 need curl curl
 need chromium chromium
 need openssl openssl
+need wrk wrk
+[ -x /usr/sbin/nginx ] || need nginx nginx-light
 need zip zip
 install_lacking
 for part in fmt clippy; do
