@@ -110,7 +110,8 @@ fn tokens() -> Vec<(&'static str, String, Vec<VerifyKey>)> {
     let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
     // 0x04, then x and y of 32 bytes each.
     let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
-    let ec_key = json!({"kty": "EC", "crv": "P-256", "kid": "ES256", "alg": "ES256", "x": text(x), "y": text(y)});
+    let ec_key =
+        json!({"kty": "EC", "crv": "P-256", "kid": "ES256", "alg": "ES256", "x": text(x), "y": text(y)});
     let by_ec = |message: &[u8]| ec.sign(&random, message).expect("a signature").as_ref().to_vec();
     let ed = Ed25519KeyPair::generate().expect("a key");
     let ed_key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "EdDSA", "x": text(ed.public_key().as_ref())});
@@ -158,7 +159,8 @@ fn answer(bytes: usize) -> RestResponse {
 }
 
 fn main() {
-    let mut bench = Bench(Criterion::default().measurement_time(Duration::from_secs(2)).configure_from_args());
+    let mut bench =
+        Bench(Criterion::default().measurement_time(Duration::from_secs(2)).configure_from_args());
     let newest = REVISIONS[0];
     let arguments = json!({"entryId": "get-_api_v1_things7", "query": {"limit": 4}});
     let meta = json!({"io.modelcontextprotocol/protocolVersion": newest.name,
@@ -195,7 +197,10 @@ fn main() {
 
     let catalog = catalog();
     let entry = catalog.get("get-_api_v1_things7").expect("an entry");
-    let args = CallArgs { query: json!({"limit": 4}).as_object().cloned().unwrap_or_default(), ..CallArgs::default() };
+    let args = CallArgs {
+        query: json!({"limit": 4}).as_object().cloned().unwrap_or_default(),
+        ..CallArgs::default()
+    };
     bench.step("bind", || bind(entry, &args).expect("good arguments"));
     let policies = Policies {
         default_max: Effect::Read,
@@ -217,14 +222,14 @@ fn main() {
     let result = tools.shape(&answer(800), &Asked { entry, args: &args, most: 65_536 });
     assert!(!result.is_error, "{}", result.text);
     let text = result.text.clone();
-    let reply =
-        Reply::Tool(ToolAnswer { text: result.text, structured: result.structured, is_error: false });
+    let reply = Reply::Tool(ToolAnswer { text: result.text, structured: result.structured, is_error: false });
     let id = Id::Number(1.into());
     bench.step("encode", || newest.encode(&id, &reply));
 
     let redaction = Arc::new(Redaction::default());
     bench.step("record", || {
-        let mut event = EventBuilder::new("0198f3a2-0000-7000-8000-000000000001", NOW * 1000, redaction.clone());
+        let mut event =
+            EventBuilder::new("0198f3a2-0000-7000-8000-000000000001", NOW * 1000, redaction.clone());
         event.ask("tools/call", Some("call_api_endpoint"));
         event.arguments(&arguments);
         event.bound("get-_api_v1_things7", "GET", "/api/v1/things7?limit=4", "read");

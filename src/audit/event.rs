@@ -136,9 +136,9 @@ impl EventBuilder {
         self.fields.revision = Some(revision);
     }
 
-    /// Fields `method tool`: the MCP method and the tool that was named, if any.
+    /// Fields `method tool`: the MCP method, one that the protocol defines, and the tool that was named, if any.
     pub fn ask(&mut self, method: &str, tool: Option<&str>) {
-        self.fields.method = Some(self.clean(method));
+        self.fields.method = Some(bounded(method, MAX_CLIENT_TEXT));
         self.fields.tool = tool.map(|tool| self.clean(tool));
     }
 

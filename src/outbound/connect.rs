@@ -8,14 +8,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{io, net::IpAddr, net::SocketAddr, vec};
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{DefaultServerNameResolver, FixedServerNameResolver, HttpsConnector, ResolveServerName};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tower_service::Service;
@@ -50,7 +50,7 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// The connector that the HTTP client is built on. The client clones it for every request, so it is one pointer.
+/// The connector that the HTTP client is built on.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Inner>);
 
@@ -133,8 +133,7 @@ impl Service<Uri> for Connector {
         let opening = tokio::time::timeout(self.0.limit, self.opening(uri));
         Box::pin(async move {
             let late = |_| OutboundError::Unreachable { why: "no connection within the time limit".into() };
-            let io = opening.await.map_err(late)??;
-            Ok(Line { io, opened: Opened(Instant::now()) })
+            Ok(Line(opening.await.map_err(late)??))
         })
     }
 }
@@ -144,21 +143,8 @@ trait Io: Read + Write + Send + Unpin {}
 
 impl<T: Read + Write + Send + Unpin> Io for T {}
 
-/// When a connection was opened; each answer that came over it carries this.
-#[derive(Clone, Copy)]
-pub(super) struct Opened(pub(super) Instant);
-
 /// An open connection.
-pub(super) struct Line {
-    io: Box<dyn Io>,
-    opened: Opened,
-}
-
-impl Connection for Line {
-    fn connected(&self) -> Connected {
-        Connected::new().extra(self.opened)
-    }
-}
+pub(super) struct Line(Box<dyn Io>);
 
 impl Read for Line {
     fn poll_read(
@@ -166,25 +152,25 @@ impl Read for Line {
         cx: &mut Context<'_>,
         into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, into)
+        Pin::new(&mut self.0).poll_read(cx, into)
     }
 }
 
 impl Write for Line {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.0.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -192,6 +178,6 @@ impl Write for Line {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, parts)
+        Pin::new(&mut self.0).poll_write_vectored(cx, parts)
     }
 }

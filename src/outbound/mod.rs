@@ -3,6 +3,7 @@
 
 mod connect;
 mod guard;
+mod pool;
 mod transport;
 
 use std::path::Path;
@@ -13,31 +14,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use thiserror::Error;
 
-use self::connect::{Connector, Opened};
+use self::connect::Connector;
 pub use self::guard::Guard;
+use self::pool::{Exchange, Pool};
 pub use self::transport::Transport;
-
-/// Idle connections are dropped before the 5 s after which common Node servers close theirs, so
-/// that a write is not sent into a connection that is just closing.
-const IDLE: Duration = Duration::from_secs(4);
 
 /// A connection that is older takes no further call, however busy it is: the next one asks the
 /// resolver again, so that a name that moved is followed.
 const OLDEST: Duration = Duration::from_secs(60);
-
-/// The most idle connections kept to one server.
-const IDLE_PER_HOST: usize = 128;
-
-/// The most that is buffered of an answer's head, in bytes, and the most fields it may have.
-const HEAD: usize = 64 << 10;
-const FIELDS: usize = 100;
 
 /// Bounds of every call.
 #[derive(Clone, Copy, Debug)]
@@ -104,15 +92,6 @@ impl OutboundError {
         }
     }
 
-    fn of_client(error: &hyper_util::client::legacy::Error) -> Self {
-        // The client gives no name to "handed back before it was written" but this one. Should the
-        // text change, the call counts as interrupted, which is the careful side.
-        if error.is_connect() || error.to_string() == "client error (Canceled)" {
-            return Self::unsent(error);
-        }
-        Self::interrupted(error)
-    }
-
     /// What ended an answer that had begun, or had not: nonsense, or nothing more.
     fn interrupted(error: &(dyn std::error::Error + 'static)) -> Self {
         let (mut cause, mut nonsense) = (error, false);
@@ -157,8 +136,6 @@ pub struct Outbound {
     limits: Limits,
 }
 
-type Pool = Client<Connector, Full<Bytes>>;
-
 struct Shared {
     pool: ArcSwap<Pool>,
     guard: Guard,
@@ -199,7 +176,8 @@ impl Outbound {
         oldest: Duration,
     ) -> Result<Self, OutboundError> {
         let connect = limits.connect;
-        let pool = ArcSwap::from_pointee(pool(&guard, &transport, connect)?);
+        let pool = Pool::new(Connector::new(guard.clone(), &transport, connect)?, oldest);
+        let pool = ArcSwap::from(pool);
         Ok(Self { shared: Arc::new(Shared { pool, guard, transport, connect, oldest }), limits })
     }
 
@@ -213,8 +191,8 @@ impl Outbound {
     /// # Errors
     /// As [`Self::open`]; what was in use stays in use.
     pub fn reload(&self) -> Result<(), OutboundError> {
-        let Shared { pool: current, guard, transport, connect, .. } = &*self.shared;
-        current.store(Arc::new(pool(guard, transport, *connect)?));
+        let Shared { pool, guard, transport, connect, oldest } = &*self.shared;
+        pool.store(Pool::new(Connector::new(guard.clone(), transport, *connect)?, *oldest));
         Ok(())
     }
 
@@ -249,11 +227,13 @@ impl Outbound {
         arrival: Option<&Arrival>,
     ) -> Result<Response<Bytes>, OutboundError> {
         let call = async {
-            let (head, body) = self.answer(request).await?.into_parts();
+            let (answer, mut exchange) = self.answer(request).await?;
+            let (head, body) = answer.into_parts();
             if let Some(arrival) = arrival {
                 arrival.status.store(head.status.as_u16(), Ordering::Relaxed);
             }
-            let body = read(&head, body, self.limits.body, arrival).await?;
+            let body = exchange.alongside(read(&head, body, self.limits.body, arrival)).await?;
+            exchange.over();
             Ok(Response::from_parts(head, body))
         };
         tokio::time::timeout(deadline, call).await.unwrap_or(Err(OutboundError::Deadline))
@@ -266,13 +246,15 @@ impl Outbound {
     /// As [`Self::send`], up to the answer's head.
     pub async fn stream(&self, request: Request<Bytes>) -> Result<Response<Pieces>, OutboundError> {
         let answer = tokio::time::timeout(self.limits.deadline, self.answer(request)).await;
-        let (head, body) = answer.unwrap_or(Err(OutboundError::Deadline))?.into_parts();
-        let pieces = Pieces { body, left: self.limits.body, status: head.status.as_u16() };
+        let (answer, exchange) = answer.unwrap_or(Err(OutboundError::Deadline))?;
+        let (head, body) = answer.into_parts();
+        let exchange = Some(exchange);
+        let pieces = Pieces { body, exchange, left: self.limits.body, status: head.status.as_u16() };
         Ok(Response::from_parts(head, pieces))
     }
 
-    /// The answer's head, and its body unread.
-    async fn answer(&self, request: Request<Bytes>) -> Result<Response<Incoming>, OutboundError> {
+    /// The answer's head, its body unread, and what brings it.
+    async fn answer(&self, request: Request<Bytes>) -> Result<(Response<Incoming>, Exchange), OutboundError> {
         let authority = request.uri().authority().ok_or(OutboundError::Invalid("its URL has no host"))?;
         if authority.as_str().contains('@') {
             return Err(OutboundError::Invalid("its URL must not contain a user name or password"));
@@ -282,24 +264,15 @@ impl Outbound {
                 "its URL must begin with https:// (or http:// where allowed)",
             ));
         }
-        let mut request = request.map(Full::new);
-        let connection = capture_connection(&mut request);
-        // Not across the wait: a guard of the swap's is for moments.
-        let answering = self.shared.pool.load().request(request);
-        let mut answer = answering.await.map_err(|error| OutboundError::of_client(&error))?;
-        let opened = answer.extensions_mut().remove::<Opened>();
-        if opened.is_some_and(|Opened(at)| at.elapsed() >= self.shared.oldest)
-            && let Some(connection) = connection.connection_metadata().as_ref()
-        {
-            connection.poison();
-        }
-        Ok(answer)
+        self.shared.pool.load_full().begin(request).await
     }
 }
 
 /// A body that is still coming; dropping it closes the connection.
 pub struct Pieces {
     body: Incoming,
+    /// None once all is here.
+    exchange: Option<Exchange>,
     left: usize,
     status: u16,
 }
@@ -311,13 +284,15 @@ impl Pieces {
     /// [`OutboundError::Interrupted`], [`OutboundError::Malformed`], or [`OutboundError::TooLarge`]
     /// where all pieces together are longer than [`Limits::body`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, OutboundError> {
-        while let Some(frame) = self.body.frame().await {
+        let Some(exchange) = &mut self.exchange else { return Ok(None) };
+        while let Some(frame) = exchange.alongside(self.body.frame()).await {
             let frame = frame.map_err(|error| OutboundError::interrupted(&error))?;
             let Ok(data) = frame.into_data() else { continue };
             let left = self.left.checked_sub(data.len());
             self.left = left.ok_or(OutboundError::TooLarge { status: self.status })?;
             return Ok(Some(data));
         }
+        self.exchange.take().into_iter().for_each(Exchange::over);
         Ok(None)
     }
 }
@@ -356,16 +331,6 @@ async fn read(
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-fn pool(guard: &Guard, transport: &Transport, connect: Duration) -> Result<Pool, OutboundError> {
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .http1_max_buf_size(HEAD)
-        .http1_max_headers(FIELDS)
-        .build(Connector::new(guard.clone(), transport, connect)?))
 }
 
 #[cfg(test)]

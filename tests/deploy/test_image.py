@@ -53,7 +53,7 @@ class Image(unittest.TestCase):
     def test_the_builder_is_the_toolchain_that_the_manifest_asks_for(self):
         version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["rust-version"]
         self.assertRegex(DOCKERFILE, rf"ARG RUST_IMAGE=docker\.io/library/rust:{re.escape(version)}\.\d+-slim-bookworm\n")
-        self.assertIn("cargo build --locked --profile", DOCKERFILE)
+        self.assertIn("cargo build --locked --release", DOCKERFILE)
 
     def test_the_build_is_sent_what_it_reads_and_no_more(self):
         rules = [line for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line and line[0] != "#"]

@@ -174,7 +174,9 @@ fn scheme(bytes: &[u8], word: Range<usize>) -> Option<Range<usize>> {
 
 fn prefixed(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let rest = &bytes[at..];
-    let (prefix, fewest) = PREFIXES.iter().find(|(prefix, _)| rest.starts_with(prefix))?;
+    // Asked of every word of every text: most begin otherwise.
+    let mut alike = PREFIXES.iter().filter(|(prefix, _)| prefix.first() == rest.first());
+    let (prefix, fewest) = alike.find(|(prefix, _)| rest.starts_with(prefix))?;
     let mut end = run(bytes, at + prefix.len(), |byte| in_name(byte) || byte == b'.');
     while end > at && bytes[end - 1] == b'.' {
         end -= 1;

@@ -98,8 +98,8 @@ struct Body {
 /// A successful response. What is long in it is the text of a tool's result, which is put in at the end: its structured
 /// form was JSON when it came and is not read again, and most of the text's quotation marks are a few bytes apart.
 pub(super) fn response(id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
-    let text = outcome.text.map_or(0, str::len);
-    let mut written = bytes(&Response { jsonrpc: "2.0", id, result: outcome }, 512 + 3 * text);
+    let long = 3 * outcome.text.map_or(0, str::len) + outcome.tools.map_or(0, |tools| tools.get().len());
+    let mut written = bytes(&Response { jsonrpc: "2.0", id, result: outcome }, 512 + long);
     if outcome.text.is_none() {
         return written;
     }
@@ -124,22 +124,15 @@ fn escape(text: &str, to: &mut Vec<u8>) {
         let quoted = Value::from(text).to_string();
         return to.extend_from_slice(quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default());
     }
-    let start = to.len();
-    to.resize(start + 2 * text.len(), 0);
-    let mut room = to.get_mut(start..).unwrap_or_default().iter_mut();
-    let mut put = |byte: u8| {
-        if let Some(place) = room.next() {
-            *place = byte;
-        }
-    };
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            put(b'\\');
-        }
-        put(byte);
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        let (plain, after) = rest.split_at(at);
+        to.extend_from_slice(plain);
+        to.push(b'\\');
+        to.extend(after.first());
+        rest = after.get(1..).unwrap_or_default();
     }
-    let left = room.len();
-    to.truncate(to.len() - left);
+    to.extend_from_slice(rest);
 }
 
 /// A successful response whose result came whole.
