@@ -18,7 +18,7 @@ if [ "$lacks_binary" = yes ]; then
     need_cargo "$(rust_version "$root")"
     need_build_tools
     install_lacking
-    say 'Building Sidegate (release); the first time this takes 10 to 15 minutes on 2 cores.'
+    say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
     SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
     export SIDEGATE_BINARY
     (cd "$root" && cargo build --release --locked --bin sidegate >&2)

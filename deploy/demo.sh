@@ -19,7 +19,7 @@ fi
 binary="$(target_directory)/$profile/sidegate"
 if [ ! -x "$binary" ]; then
     if [ "$profile" = release ]; then
-        say 'Building Sidegate (release): about 10 to 15 minutes on 2 cores the first time, a minute or so later on.'
+        say 'Building Sidegate (release): about 15 to 25 minutes on 2 cores the first time, about 6 later on.'
     else
         say 'Building Sidegate: about 5 to 10 minutes on 2 cores the first time, under a minute later on.'
     fi

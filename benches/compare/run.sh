@@ -36,7 +36,7 @@ if [ "$lacks_binary" != no ]; then
     else
         need_build_tools
         install_lacking
-        say 'Building Sidegate (release); the first time this takes 10 to 15 minutes on 2 cores.'
+        say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
         (cd "$root" && cargo build --release --locked --bin sidegate >&2)
     fi
 fi

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
@@ -172,6 +172,54 @@ async fn one_connection_serves_many_requests() {
     for _ in 0..3 {
         assert_eq!(client.send(ask(format!("http://{address}/"))).await.unwrap().status(), 204);
     }
+}
+
+/// Takes connections and answers one request on each: how many came, and the connections themselves once they were answered.
+async fn once_each(
+    after: &'static [u8],
+) -> (SocketAddr, Arc<AtomicUsize>, tokio::sync::mpsc::Receiver<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (count, (answered, connections)) = (Arc::new(AtomicUsize::new(0)), tokio::sync::mpsc::channel(9));
+    let counted = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                counted.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                stream.write_all(after).await.unwrap();
+                answered.send(stream).await.unwrap();
+            }
+        }
+    });
+    (address, count, connections)
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_has_ended_or_has_said_more_is_not_used_and_nothing_is_sent_twice() {
+    let stray = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+    for after in [&b""[..], stray] {
+        let (address, count, mut connections) = once_each(after).await;
+        let client = local();
+        for sent in 1..=3 {
+            let request = Request::post(format!("http://{address}/")).body(Bytes::from_static(b"x")).unwrap();
+            assert_eq!(client.send(request).await.unwrap().status(), 204);
+            drop(connections.recv().await);
+            // Until the end of the connection, or what came after the answer, is here.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(count.load(Ordering::SeqCst), sent);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_for_too_long_is_closed() {
+    let (address, _, mut connections) = once_each(b"").await;
+    let client = local();
+    assert_eq!(client.send(ask(format!("http://{address}/"))).await.unwrap().status(), 204);
+    let mut kept = connections.recv().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(9), kept.read(&mut [0; 1])).await;
+    assert_eq!(ended.unwrap().unwrap(), 0);
 }
 
 #[tokio::test]
