@@ -57,6 +57,30 @@ async fn a_body_over_the_bound_is_413_over_http2_announced_or_not() {
     assert_eq!((answer.status, answer.is_error()), (200, false), "{answer:?}");
 }
 
+#[tokio::test]
+async fn a_refusal_over_http1_leaves_the_connection_to_the_next_request() {
+    let world = World::of(Plan::default()).await;
+    let host = world.base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    let head = format!(
+        "POST /api/mcp HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n"
+    );
+    for _ in 0..2 {
+        // Head and body apart, as many clients send them.
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with('}') {
+            let mut some = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, stream.read(&mut some)).await.unwrap().unwrap();
+            assert_ne!(read, 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&some[..read]).unwrap());
+        }
+        assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("keep-alive"), "{answer}");
+    }
+}
+
 /// Writes `request` and reads until the server closes.
 async fn raw(world: &World, request: &str) -> String {
     let mut stream = TcpStream::connect(world.base.trim_start_matches("http://")).await.unwrap();

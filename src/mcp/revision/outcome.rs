@@ -3,6 +3,7 @@
 //! Borrowed and written straight to bytes, since this runs on every call. Which members a result has is the
 //! revision's business.
 
+use memchr::memchr2;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -100,16 +101,12 @@ struct Body {
 pub(super) fn response(id: &Id, outcome: &Outcome<'_>) -> Vec<u8> {
     let long = 3 * outcome.text.map_or(0, str::len) + outcome.tools.map_or(0, |tools| tools.get().len());
     let mut written = bytes(&Response { jsonrpc: "2.0", id, result: outcome }, 512 + long);
-    if outcome.text.is_none() {
-        return written;
-    }
+    let Some(text) = outcome.text else { return written };
     // The end of the result and of the response: `isError` at least stands before it.
     written.truncate(written.len() - "}}".len());
-    if let Some(text) = outcome.text {
-        written.extend_from_slice(b",\"content\":[{\"type\":\"text\",\"text\":\"");
-        escape(text, &mut written);
-        written.extend_from_slice(b"\"}]");
-    }
+    written.extend_from_slice(b",\"content\":[{\"type\":\"text\",\"text\":\"");
+    escape(text, &mut written);
+    written.extend_from_slice(b"\"}]");
     if let Some(json) = outcome.structured {
         written.extend_from_slice(b",\"structuredContent\":");
         written.extend_from_slice(json.as_bytes());
@@ -125,7 +122,7 @@ fn escape(text: &str, to: &mut Vec<u8>) {
         return to.extend_from_slice(quoted.as_bytes().get(1..quoted.len() - 1).unwrap_or_default());
     }
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+    while let Some(at) = memchr2(b'"', b'\\', rest) {
         let (plain, after) = rest.split_at(at);
         to.extend_from_slice(plain);
         to.push(b'\\');
@@ -174,4 +171,21 @@ fn bytes(value: &impl Serialize, room: usize) -> Vec<u8> {
     serde_json::to_writer(&mut out, value)
         .expect("a Vec takes every write, and these types have no map whose keys are not strings");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_is_escaped_as_json() {
+        for text in
+            ["", "\"", "\\\"", "{\"a\":\"b\\\\c\"}", "\"ä\"é\u{1f600}\"", "\u{7f}", "\"a\nb\u{1}\"", "plain"]
+        {
+            let mut written = vec![b'"'];
+            escape(text, &mut written);
+            written.push(b'"');
+            assert_eq!(serde_json::from_slice::<String>(&written).unwrap(), text);
+        }
+    }
 }
