@@ -259,12 +259,11 @@ impl Outbound {
         if authority.as_str().contains('@') {
             return Err(OutboundError::Invalid("its URL must not contain a user name or password"));
         }
-        if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
-            return Err(OutboundError::Invalid(
-                "its URL must begin with https:// (or http:// where allowed)",
-            ));
-        }
-        self.shared.pool.load_full().begin(request).await
+        let known = request.uri().scheme().filter(|scheme| matches!(scheme.as_str(), "http" | "https"));
+        let scheme = known
+            .ok_or(OutboundError::Invalid("its URL must begin with https:// (or http:// where allowed)"))?;
+        let server = (scheme.clone(), authority.clone());
+        self.shared.pool.load_full().begin(server, request).await
     }
 }
 

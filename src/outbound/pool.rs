@@ -35,7 +35,7 @@ const HEAD: usize = 64 << 10;
 const FIELDS: usize = 100;
 
 /// Whom a connection is to.
-type Server = (Scheme, Authority);
+pub(super) type Server = (Scheme, Authority);
 
 /// Idle connections, and the way to new ones.
 pub(super) struct Pool {
@@ -115,16 +115,13 @@ impl Pool {
         Arc::new(Self { connector, oldest, idle: Mutex::default() })
     }
 
-    /// Sends `request`, whose URI is absolute, and returns the answer's head with its body unread.
+    /// Sends `request` to the `server` that its URI names, and returns the answer's head with its body unread.
     pub(super) async fn begin(
         self: &Arc<Self>,
+        server: Server,
         request: Request<Bytes>,
     ) -> Result<(Response<Incoming>, Exchange), OutboundError> {
         let to = request.uri().clone();
-        let (Some(scheme), Some(authority)) = (to.scheme(), to.authority()) else {
-            return Err(OutboundError::Invalid("its URL is not absolute"));
-        };
-        let server = (scheme.clone(), authority.clone());
         let mut request = relative(request.map(Full::new), &server)?;
         loop {
             let kept = self.take(&server);

@@ -20,6 +20,7 @@ pub mod overlay;
 mod own;
 mod path;
 mod plan;
+mod reserve;
 pub mod rest;
 pub mod rewrite;
 mod rows;

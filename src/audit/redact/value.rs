@@ -53,9 +53,9 @@ impl Rules {
         all: Option<Treatment>,
         depth: usize,
     ) -> Map<String, Value> {
-        let has_label = fields.contains_key("value") || fields.contains_key("values");
-        let labels = LABELS.iter().filter(|_| has_label);
-        let label = labels.filter_map(|label| self.treatment(fields.get(*label)?.as_str()?)).max();
+        let named = || LABELS.iter().filter_map(|label| self.treatment(fields.get(*label)?.as_str()?)).max();
+        let is_named = fields.contains_key("value") || fields.contains_key("values");
+        let label = is_named.then(named).flatten();
         let mut shown = Map::new();
         for (name, value) in fields {
             let labelled = label.filter(|_| is_labelled(name));

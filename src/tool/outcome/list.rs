@@ -27,7 +27,6 @@ const OFFSET: &[&str] = &["offset", "skip", "start"];
 const CURSOR: &[&str] = &["nextcursor", "endcursor", "nextpagetoken", "nexttoken"];
 const TAKES_CURSOR: &[&str] = &["cursor", "pagetoken", "nextpagetoken", "nextcursor", "after", "token"];
 const NEXT: &[&str] = &["next", "nexturl", "nextlink", "nextpage"];
-
 const ORDER: &[&str] = &["sort", "order", "sortby", "orderby", "orderdesc", "ordering"];
 
 /// The longest cursor, and the longest URL of a next page, that is handed on, in bytes.
@@ -186,7 +185,7 @@ impl<'a> Said<'a> {
             let mut room = [0; LONGEST_NAME];
             let Some(plain) = plain(name, &mut room) else { continue };
             let number = || value.parse::<u64>().ok();
-            let is = |names: &[&str]| names.iter().any(|name| name.as_bytes() == plain);
+            let is = |names: &[&str]| names.contains(&plain);
             if is(PAGE) {
                 self.page = self.page.or_else(number);
             } else if is(PAGES) {
@@ -227,18 +226,18 @@ impl<'a> Said<'a> {
 const LONGEST_NAME: usize = 20;
 
 /// A name without what styles differ in; none where it is too long to be one of ours.
-fn plain<'a>(name: &str, room: &'a mut [u8; LONGEST_NAME]) -> Option<&'a [u8]> {
+fn plain<'a>(name: &str, room: &'a mut [u8; LONGEST_NAME]) -> Option<&'a str> {
     let mut length = 0;
     for byte in name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')) {
         *room.get_mut(length)? = byte.to_ascii_lowercase();
         length += 1;
     }
-    room.get(..length)
+    std::str::from_utf8(room.get(..length)?).ok()
 }
 
 /// Whether a name is one of these, in whatever style.
 fn is_one(name: &str, names: &[&str]) -> bool {
-    plain(name, &mut [0; LONGEST_NAME]).is_some_and(|plain| names.iter().any(|name| name.as_bytes() == plain))
+    plain(name, &mut [0; LONGEST_NAME]).is_some_and(|plain| names.contains(&plain))
 }
 
 /// The declared parameters in the URL of the next page that are not as they were.
