@@ -14,15 +14,11 @@ import http.client
 import json
 import multiprocessing
 import os
-import resource
-import shutil
 import signal
 import ssl
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 # Nothing is left beside the sources.
@@ -30,7 +26,7 @@ sys.dont_write_bytecode = True
 
 from fixtures import headers, message, tool
 from peers import Holder, Idle1, Idle2, Stream1, Target
-from servers import Failed, Servers, cpu_us, free_ports, resident, wait_for
+from servers import Failed, cpu_us, free_ports, resident, run_of, wait_for
 
 ARGUMENTS = {"entryId": "get-_api_v1_tickets", "query": {"limit": 4}}
 # What is read slowly is as long as the demo has it.
@@ -244,20 +240,9 @@ def main():
         print("no" if options.binary else "yes")
         return 0
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
-    os.environ["TMPDIR"] = str(directory)
-    servers = Servers(directory)
-    try:
+    with run_of("benches/connections.sh") as (directory, servers):
+        os.environ["TMPDIR"] = str(directory)
         report = measure(options, directory, servers)
-    except (Failed, OSError) as failure:
-        print(f"benches/connections.sh: {failure}", file=sys.stderr)
-        return 1
-    finally:
-        servers.stop()
-        shutil.rmtree(directory, ignore_errors=True)
     if options.json:
         print(json.dumps(report))
     else:

@@ -14,13 +14,5 @@ install_lacking
 
 # Asked first, so that a wrong argument does not cost a build.
 lacks_binary=$(python3 "$root/benches/connections.py" "$@" --lacks-binary)
-if [ "$lacks_binary" = yes ]; then
-    need_cargo "$(rust_version "$root")"
-    need_build_tools
-    install_lacking
-    say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
-    SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
-    export SIDEGATE_BINARY
-    (cd "$root" && cargo build --release --locked --bin sidegate >&2)
-fi
+[ "$lacks_binary" = no ] || build_release "$root"
 exec python3 "$root/benches/connections.py" "$@"

@@ -15,9 +15,7 @@ kernel counts for the process. Python's standard library only.
 import argparse
 import json
 import os
-import resource
 import shutil
-import signal
 import statistics
 import sys
 import tempfile
@@ -33,7 +31,7 @@ from figures import HELD, target
 from loads import Load, drive, percentile
 from openloop import open_loop
 from peers import Holder
-from servers import Failed, Servers, cpu_us, family, resident
+from servers import Failed, cpu_us, family, resident, run_of
 from stage import CALL, DENIED, LIST, REFUSED, SEARCH, Stage
 
 PROGRAM = "benches/growth.sh"
@@ -326,19 +324,13 @@ def main():
     if options.needs:
         print("" if options.binary else "binary", "postgres" if "replicas" in options.only else "")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
     report, wrong = {}, 0
-    try:
+    with run_of(PROGRAM) as (directory, servers):
         for name in options.only:
-            servers = Servers(directory)
-            try:
-                if name == "soak":
-                    report[name] = soak(options, directory, servers)
-                    wrong += report[name]["wrong"]
-                    continue
+            if name == "soak":
+                report[name] = soak(options, directory, servers)
+                wrong += report[name]["wrong"]
+            else:
                 home = directory / name
                 home.mkdir()
                 row = Row(options, home, servers, name)
@@ -346,15 +338,9 @@ def main():
                 report[name] = row.measure()
                 wrong += sum(value for found in report[name].values() for key, value in found.items()
                              if key.endswith(("errors", "unexpected")))
-            finally:
-                servers.stop()
-            if not options.json:
+            servers.stop()
+            if not options.json and name != "soak":
                 table(name, report[name])
-    except (Failed, OSError) as failure:
-        print(f"{PROGRAM}: {failure}", file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     if options.json:
         print(json.dumps(report))
     elif "soak" in report:

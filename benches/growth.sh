@@ -12,10 +12,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/deploy/packages.sh"
 
-# Debian keeps nginx out of an ordinary user's path.
-PATH=$PATH:/usr/sbin:/sbin
-export PATH
-need nginx nginx-light
+need_nginx
 need wrk wrk
 need openssl openssl
 need python3 python3
@@ -28,12 +25,6 @@ case $needs in *postgres*)
     install_lacking ;;
 esac
 case $needs in *binary*)
-    need_cargo "$(rust_version "$root")"
-    need_build_tools
-    install_lacking
-    say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
-    SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
-    export SIDEGATE_BINARY
-    (cd "$root" && cargo build --release --locked --bin sidegate >&2) ;;
+    build_release "$root" ;;
 esac
 exec python3 "$root/benches/growth.py" "$@"

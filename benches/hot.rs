@@ -3,7 +3,6 @@
 //! `cargo bench --bench hot` has criterion measure the time of each and compare it with the last run's, and prints first how
 //! often each asks for memory, and for how much.
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -34,33 +33,15 @@ use sidegate::tool::search::search;
 use sidegate::tool::table::{ToolTable, standard_rows};
 use tikv_jemallocator::Jemalloc;
 
-/// The program's allocator, counted.
-struct Counting;
+use counting::{BYTES, Counting, TIMES};
 
-static TIMES: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicU64 = AtomicU64::new(0);
+#[path = "counting.rs"]
+#[allow(dead_code)]
+mod counting;
 
-// SAFETY: everything is handed on unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        TIMES.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        unsafe { Jemalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { Jemalloc.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        TIMES.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(size.saturating_sub(layout.size()) as u64, Ordering::Relaxed);
-        unsafe { Jemalloc.realloc(pointer, layout, size) }
-    }
-}
-
+// The program's own, counted.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<Jemalloc> = Counting(Jemalloc);
 
 /// Rounds over which memory is counted.
 const ROUNDS: u64 = 1_000;

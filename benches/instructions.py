@@ -8,11 +8,8 @@ import argparse
 import http.client
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +17,7 @@ from urllib.parse import urlsplit
 # Nothing is left beside the sources.
 sys.dont_write_bytecode = True
 
-from servers import Failed, Servers
+from servers import Failed, run_of
 from stage import CALL, DENIED, LIST, REFUSED, SEARCH, Stage
 
 PROGRAM = "benches/instructions.sh"
@@ -105,20 +102,8 @@ def main():
         print("no" if options.binary else "yes")
         return 0
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
-    servers = Servers(directory)
-    try:
+    with run_of(PROGRAM, options.keep) as (directory, servers):
         found = measure(options, directory, servers)
-    except (Failed, OSError) as failure:
-        print(f"{PROGRAM}: {failure}", file=sys.stderr)
-        return 1
-    finally:
-        servers.stop()
-        if options.keep:
-            print(f"kept: {directory}", file=sys.stderr)
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
     grown = compare(found)
     if options.save:
         SAVED.write_text(json.dumps(found, indent=2) + "\n")

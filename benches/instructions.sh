@@ -12,24 +12,13 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/deploy/packages.sh"
 
-# Debian keeps nginx out of an ordinary user's path.
-PATH=$PATH:/usr/sbin:/sbin
-export PATH
 need valgrind valgrind
-need nginx nginx-light
+need_nginx
 need openssl openssl
 need python3 python3
 install_lacking
 
 # Asked first, so that a wrong argument does not cost a build.
 lacks_binary=$(python3 "$root/benches/instructions.py" "$@" --lacks-binary)
-if [ "$lacks_binary" = yes ]; then
-    need_cargo "$(rust_version "$root")"
-    need_build_tools
-    install_lacking
-    say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
-    SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
-    export SIDEGATE_BINARY
-    (cd "$root" && cargo build --release --locked --bin sidegate >&2)
-fi
+[ "$lacks_binary" = no ] || build_release "$root"
 exec python3 "$root/benches/instructions.py" "$@"

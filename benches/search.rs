@@ -3,34 +3,22 @@
 //! `cargo bench --bench search` (add `--no-default-features --features connect` for a smaller build) prints a table for 790,
 //! 5,000 and 20,000 made-up entries; `-- FILE` adds a registry of your own.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::alloc::System;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 use sidegate::tool::catalog::{Catalog, CatalogRules};
 use sidegate::tool::search::{Vocabulary, search};
 
-/// Counts what is in use.
-struct Counting;
+use counting::{Counting, IN_USE};
 
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+#[path = "counting.rs"]
+#[allow(dead_code)]
+mod counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting<System> = Counting(System);
 
 const THINGS: [&str; 24] = [
     "tickets",

@@ -3,11 +3,16 @@
 It knows nothing of what is measured. Python's standard library only.
 """
 
+import contextlib
 import os
+import resource
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -58,6 +63,27 @@ class Servers:
             except subprocess.TimeoutExpired:
                 signal_group(process, signal.SIGKILL)
                 process.wait()
+
+
+@contextlib.contextmanager
+def run_of(program, keep=False, patience=10):
+    """A directory and the processes of one run. At its end, whatever ends it, they are stopped within `patience` seconds and
+    the directory goes, unless it is to be kept; what goes wrong is said in a sentence, with exit code 1."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
+    servers = Servers(directory)
+    try:
+        yield directory, servers
+    except (Failed, OSError) as failure:
+        sys.exit(f"{program}: {failure}")
+    finally:
+        servers.stop(seconds=patience)
+        if keep:
+            print(f"kept: {directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def signal_group(process, number):

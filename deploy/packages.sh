@@ -1,4 +1,4 @@
-# Sourced by deploy/demo.sh and tests/run.sh: finds what a machine lacks, installs it where it may, and otherwise says
+# Sourced by deploy/demo.sh, tests/run.sh and the benches: finds what a machine lacks, installs it where it may, and otherwise says
 # in one sentence what to install. Everything it says goes to stderr; it asks nothing.
 
 lacking=      # commands, for the reader
@@ -90,6 +90,24 @@ need_cargo() {
 # The oldest Rust that builds this crate, from the manifest in the directory $1.
 rust_version() {
     sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$1/Cargo.toml"
+}
+
+# nginx, which Debian keeps out of an ordinary user's path.
+need_nginx() {
+    PATH=$PATH:/usr/sbin:/sbin
+    export PATH
+    need nginx nginx-light
+}
+
+# Builds the release binary of the checkout $1, with what that takes, and names it in SIDEGATE_BINARY.
+build_release() {
+    need_cargo "$(rust_version "$1")"
+    need_build_tools
+    install_lacking
+    say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
+    SIDEGATE_BINARY=$(cd "$1" && target_directory)/release/sidegate
+    export SIDEGATE_BINARY
+    (cd "$1" && cargo build --release --locked --bin sidegate >&2)
 }
 
 # Where cargo puts what it builds, whichever way that was configured; run inside the checkout.

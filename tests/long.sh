@@ -21,16 +21,15 @@ echo "$SIDEGATE_CASES generated cases of each property from seed $SIDEGATE_SEED"
 seconds=${SIDEGATE_FUZZ_SECONDS:-300}
 if [ "$seconds" -gt 0 ]; then
     cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz >&2
+    for target in "$here"/fuzz/fuzz_targets/*.rs; do
+        target=$(basename "$target" .rs)
+        echo "fuzzing $target for $seconds s" >&2
+        # What is found goes beside the corpus that is kept; coverage needs no nightly compiler, sanitizers would.
+        found=$(mktemp -d)
+        cargo fuzz run --fuzz-dir "$here/fuzz" --sanitizer none "$target" "$found" "$here/fuzz/corpus/$target" -- \
+            -max_total_time="$seconds" -max_len=8192
+        rm -rf "$found"
+    done
 fi
-for target in "$here"/fuzz/fuzz_targets/*.rs; do
-    [ "$seconds" -gt 0 ] || break
-    target=$(basename "$target" .rs)
-    echo "fuzzing $target for $seconds s" >&2
-    # What is found goes beside the corpus that is kept; coverage needs no nightly compiler, sanitizers would.
-    found=$(mktemp -d)
-    cargo fuzz run --fuzz-dir "$here/fuzz" --sanitizer none "$target" "$found" "$here/fuzz/corpus/$target" -- \
-        -max_total_time="$seconds" -max_len=8192
-    rm -rf "$found"
-done
 
 "$here/../benches/instructions.sh"

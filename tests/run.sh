@@ -33,7 +33,7 @@ need curl curl
 need chromium chromium
 need openssl openssl
 need wrk wrk
-[ -x /usr/sbin/nginx ] || need nginx nginx-light
+need_nginx
 need zip zip
 install_lacking
 for part in fmt clippy; do

@@ -17,12 +17,9 @@ The five figures:
 import argparse
 import json
 import os
-import resource
-import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -37,7 +34,7 @@ from fixtures import tool
 from loads import Load, drive, percentile
 from openloop import open_loop
 from scenarios import SCENARIOS, staged
-from servers import Failed, Servers, http, resident
+from servers import Failed, http, resident, run_of
 from stage import CALL, READ, Server
 
 PROGRAM = "benches/compare/run.sh"
@@ -261,29 +258,17 @@ def main():
         print("no" if options.binary or not needed else "quick" if options.quick else "yes")
         return 0
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.quick:
         signal.signal(signal.SIGALRM, too_long)
         signal.alarm(QUICK_SECONDS + 2)
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    directory = Path(tempfile.mkdtemp(prefix="sidegate-bench-"))
-    servers = Servers(directory)
-    try:
-        bench = Bench(options, directory, servers)
-        report = bench.run()
-        if options.plot:
-            options.plot.write_text(plot.svg(bench.loads, report))
-    except (Failed, OSError) as failure:
-        print(f"{PROGRAM}: {failure}", file=sys.stderr)
-        return 1
-    finally:
-        signal.alarm(0)
-        servers.stop(seconds=1 if options.quick else 10)
-        if options.keep:
-            print(f"kept: {directory}", file=sys.stderr)
-        else:
-            shutil.rmtree(directory, ignore_errors=True)
+    with run_of(PROGRAM, options.keep, patience=1 if options.quick else 10) as (directory, servers):
+        try:
+            bench = Bench(options, directory, servers)
+            report = bench.run()
+            if options.plot:
+                options.plot.write_text(plot.svg(bench.loads, report))
+        finally:
+            signal.alarm(0)
     if options.json:
         print(json.dumps({name: report[name] for name in FIGURES} if options.quick else report))
     else:

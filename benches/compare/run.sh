@@ -14,10 +14,7 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/deploy/packages.sh"
 
-# Debian keeps nginx out of an ordinary user's path.
-PATH=$PATH:/usr/sbin:/sbin
-export PATH
-need nginx nginx-light
+need_nginx
 need wrk wrk
 need openssl openssl
 need python3 python3
@@ -26,18 +23,13 @@ install_lacking
 
 # Asked first, so that a wrong argument does not cost a build.
 lacks_binary=$(python3 "$root/benches/compare/run.py" "$@" --lacks-binary)
-if [ "$lacks_binary" != no ]; then
-    need_cargo "$(rust_version "$root")"
-    SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
-    export SIDEGATE_BINARY
-    if [ "$lacks_binary" = quick ]; then
+case $lacks_binary in
+    yes) build_release "$root" ;;
+    quick)
+        need_cargo "$(rust_version "$root")"
+        SIDEGATE_BINARY=$(cd "$root" && target_directory)/release/sidegate
+        export SIDEGATE_BINARY
         [ -x "$SIDEGATE_BINARY" ] ||
-            die "There is no $SIDEGATE_BINARY, and --quick builds nothing: run cargo build --release --locked, or name one with --binary."
-    else
-        need_build_tools
-        install_lacking
-        say 'Building Sidegate (release); the first time this takes 15 to 25 minutes on 2 cores.'
-        (cd "$root" && cargo build --release --locked --bin sidegate >&2)
-    fi
-fi
+            die "There is no $SIDEGATE_BINARY, and --quick builds nothing: run cargo build --release --locked, or name one with --binary." ;;
+esac
 exec python3 "$root/benches/compare/run.py" "$@"
