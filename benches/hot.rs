@@ -3,7 +3,6 @@
 //! `cargo bench --bench hot` has criterion measure the time of each and compare it with the last run's, and prints first how
 //! often each asks for memory, and for how much.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,12 +182,7 @@ fn main() {
         ..CallArgs::default()
     };
     bench.step("bind", || bind(entry, &args).expect("good arguments"));
-    let policies = Policies {
-        default_max: Effect::Read,
-        agents: HashMap::new(),
-        timeouts: HashMap::new(),
-        roles: HashMap::new(),
-    };
+    let policies = Policies::alike(Effect::Read);
     let caller = Caller::local("bench");
     bench.step("bind and decide", || {
         decide(&policies, &caller, bind(entry, &args).expect("good arguments"), NOW * 1000)

@@ -62,12 +62,17 @@ impl Pulse {
         self.looked.lock().elapsed() < FRESH
     }
 
+    /// Whether the last look is at most [`MAX_STALENESS`] old.
+    pub fn is_recent(&self) -> bool {
+        self.looked.lock().elapsed() <= MAX_STALENESS
+    }
+
     /// Makes sure that the last look is at most [`MAX_STALENESS`] old.
     ///
     /// # Errors
     /// The store's, when it cannot be read: the caller must then be refused.
     pub async fn recent(&self) -> Result<(), StoreError> {
-        if self.looked.lock().elapsed() > MAX_STALENESS { self.look().await } else { Ok(()) }
+        if self.is_recent() { Ok(()) } else { self.look().await }
     }
 
     /// Looks now, whatever was read a moment ago.

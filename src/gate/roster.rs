@@ -3,7 +3,7 @@
 //! Every call reads the binding here, never in a cache of tokens, so that an
 //! agent that is switched off, by another process too, is refused on its next call.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::pulse::Pulse;
 use crate::clock::Millis;
 use crate::identity::kind::AgentKind;
 use crate::identity::preset::{self, Hosted};
-use crate::identity::trust::{AgentBinding, Trust, TrustedIssuer};
+use crate::identity::trust::{AgentBinding, Bindings, Trust, TrustedIssuer};
 use crate::policy::Policies;
 use crate::psa::{CATALOG_PRINCIPAL, KeyError};
 use crate::store::{AgentRow, IssuerRow, Store, StoreError};
@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// What each may do at most.
     pub policies: Arc<Policies>,
     /// What holds for the keys of the agents that are switched on, by id.
-    pub active: HashMap<String, KeyTerms>,
+    pub active: HashMap<Arc<str>, KeyTerms>,
     /// Every issuer of the tenant, switched off ones too.
     pub known_issuers: Vec<String>,
 }
@@ -44,14 +44,16 @@ impl Snapshot {
     fn may_keep(&self, id: &str, held: &Held) -> bool {
         let Some(terms) = self.active.get(id) else { return id == CATALOG_PRINCIPAL };
         held.since.is_none_or(|since| {
-            held.user == terms.user && terms.void_before.is_none_or(|before| since >= before)
+            held.user.as_deref() == terms.user.as_deref()
+                && terms.void_before.is_none_or(|before| since >= before)
         })
     }
 }
 
 /// What holds for an agent's keys.
+#[derive(Clone)]
 pub struct KeyTerms {
-    user: Option<String>,
+    user: Option<Arc<str>>,
     void_before: Option<Millis>,
 }
 
@@ -64,11 +66,14 @@ pub struct Defaults {
     pub hosted: Hosted,
 }
 
-/// What was read, and how.
+/// What was read, and how. Tables are changed an agent at a time and cloned for a snapshot, which copies no text.
 struct Read {
     defaults: Defaults,
     issuers: Vec<IssuerRow>,
-    agents: HashMap<String, AgentRow>,
+    agents: HashMap<Arc<str>, Arc<AgentBinding>>,
+    bindings: Bindings,
+    active: HashMap<Arc<str>, KeyTerms>,
+    policies: Arc<Policies>,
 }
 
 /// The table that follows the store.
@@ -89,7 +94,7 @@ impl Roster {
         tenant: &str,
         defaults: Defaults,
     ) -> Result<Arc<Self>, StoreError> {
-        let mut read = Read { defaults, issuers: Vec::new(), agents: HashMap::new() };
+        let mut read = Read::new(defaults);
         let version = read.on(&store, tenant, -1).await?;
         let snapshot = read.snapshot(tenant);
         Ok(Arc::new(Self {
@@ -107,9 +112,16 @@ impl Roster {
     /// # Errors
     /// The store's, when it cannot be read: the caller must then be refused.
     pub async fn current(&self) -> Result<Arc<Snapshot>, StoreError> {
-        self.pulse.recent().await?;
-        self.catch_up().await?;
-        Ok(self.latest())
+        // Nearly always, and asked several times a call.
+        if self.pulse.is_recent() && !self.is_behind()? {
+            return Ok(self.latest());
+        }
+        Box::pin(async {
+            self.pulse.recent().await?;
+            self.catch_up().await?;
+            Ok(self.latest())
+        })
+        .await
     }
 
     /// The rows as they are now, whatever was read a moment ago.
@@ -163,19 +175,23 @@ impl Roster {
         }
     }
 
+    /// Whether something has changed that was not read.
+    fn is_behind(&self) -> Result<bool, StoreError> {
+        let there = self.pulse.version(&self.tenant);
+        let none = || StoreError::NotFound(format!("there is no tenant `{}`", self.tenant));
+        Ok(self.version.load(Ordering::Acquire) < there.ok_or_else(none)?)
+    }
+
     /// Reads what has changed since the last time, if anything has.
     async fn catch_up(&self) -> Result<(), StoreError> {
-        let Some(there) = self.pulse.version(&self.tenant) else {
-            return Err(StoreError::NotFound(format!("there is no tenant `{}`", self.tenant)));
-        };
-        if self.version.load(Ordering::Acquire) >= there {
+        if !self.is_behind()? {
             return Ok(());
         }
         let mut read = self.read.lock().await;
-        let known = self.version.load(Ordering::Acquire);
-        if known >= there {
+        if !self.is_behind()? {
             return Ok(());
         }
+        let known = self.version.load(Ordering::Acquire);
         let version = read.on(&self.store, &self.tenant, known).await?;
         self.latest.send_replace(Arc::new(read.snapshot(&self.tenant)));
         self.version.store(version, Ordering::Release);
@@ -192,62 +208,92 @@ impl Standing for Roster {
 }
 
 impl Read {
+    fn new(defaults: Defaults) -> Self {
+        Self {
+            policies: Arc::new(Policies::alike(defaults.max_effect)),
+            defaults,
+            issuers: Vec::new(),
+            agents: HashMap::new(),
+            bindings: Bindings::default(),
+            active: HashMap::new(),
+        }
+    }
+
     /// Reads what has changed since `version`, and says up to which it has read.
     async fn on(&mut self, store: &Store, tenant: &str, version: i64) -> Result<i64, StoreError> {
         // The agents' version comes with them. Issuers that are newer than it only do what is due anyway.
         let (version, agents) = store.agents_since(tenant, version).await?;
         self.issuers = store.issuers(tenant).await?;
-        for row in agents {
-            if row.retired_at.is_some() || row.deleted_at.is_some() {
-                self.agents.remove(&row.id);
-            } else {
-                self.agents.insert(row.id.clone(), row);
+        for row in &agents {
+            self.take_out(&row.id);
+            if row.retired_at.is_none() && row.deleted_at.is_none() {
+                self.put_in(row);
             }
         }
         Ok(version)
     }
 
-    fn snapshot(&self, tenant: &str) -> Snapshot {
-        let rows = || self.agents.values();
-        let agents = rows()
-            // A word the policy does not know must not widen what an agent may do.
-            .filter_map(|row| {
-                let word = row.max_effect.as_deref()?;
-                Some((row.id.clone(), Effect::parse(word).unwrap_or(Effect::Read)))
-            })
-            .collect();
-        let timeouts = rows()
-            .filter_map(|row| {
-                let bound = u64::try_from(row.call_timeout?).ok()?;
-                Some((row.id.clone(), Duration::from_millis(bound)))
-            })
-            .collect();
-        let roles = rows().filter(|row| !row.roles.is_empty()).map(|row| (row.id.clone(), row.roles.clone()));
-        let roles = roles.collect();
+    fn take_out(&mut self, id: &str) {
+        if let Some(known) = self.agents.remove(id) {
+            self.bindings.unbind(&known);
+        }
+        self.active.remove(id);
+        let Policies { agents, timeouts, roles, .. } = &*self.policies;
+        if agents.contains_key(id) || timeouts.contains_key(id) || roles.contains_key(id) {
+            let policies = Arc::make_mut(&mut self.policies);
+            policies.agents.remove(id);
+            policies.timeouts.remove(id);
+            policies.roles.remove(id);
+        }
+    }
+
+    fn put_in(&mut self, row: &AgentRow) {
+        let (id, bound): (Arc<str>, _) = (row.id.as_str().into(), Arc::new(binding(row)));
+        self.bindings.bind(bound.clone());
+        self.agents.insert(id.clone(), bound);
+        if row.is_on() {
+            self.active.insert(id, key_terms(row));
+        }
+        // A word the policy does not know must not widen what an agent may do.
+        let most = row.max_effect.as_deref().map(|word| Effect::parse(word).unwrap_or(Effect::Read));
+        let timeout = row.call_timeout.and_then(|bound| u64::try_from(bound).ok()).map(Duration::from_millis);
+        if most.is_some() || timeout.is_some() || !row.roles.is_empty() {
+            let policies = Arc::make_mut(&mut self.policies);
+            policies.agents.extend(most.map(|most| (row.id.clone(), most)));
+            policies.timeouts.extend(timeout.map(|timeout| (row.id.clone(), timeout)));
+            if !row.roles.is_empty() {
+                policies.roles.insert(row.id.clone(), row.roles.clone());
+            }
+        }
+    }
+
+    fn snapshot(&mut self, tenant: &str) -> Snapshot {
+        if self.policies.default_max != self.defaults.max_effect {
+            Arc::make_mut(&mut self.policies).default_max = self.defaults.max_effect;
+        }
         let mut issuers: Vec<_> = self.issuers.iter().filter(|row| row.active).map(trusted).collect();
-        let bound: HashSet<_> = rows().map(|row| row.issuer.as_str()).collect();
         // A row that shares a name with it is an administrator's word and counts first; one that is off keeps it off.
         let spoken_for = |hosted: &TrustedIssuer| {
             self.issuers.iter().any(|row| trusted(row).shared_identifier(hosted).is_some())
         };
-        let hosted = preset::hosted(&self.defaults.hosted, bound);
+        let hosted = preset::hosted(&self.defaults.hosted, self.bindings.issuers());
         issuers.extend(hosted.into_iter().filter(|hosted| !spoken_for(hosted)));
         Snapshot {
-            trust: Trust::new(tenant, issuers, rows().map(binding).collect()),
-            policies: Arc::new(Policies { default_max: self.defaults.max_effect, agents, timeouts, roles }),
-            active: rows().filter(|row| row.is_on()).map(|row| (row.id.clone(), key_terms(row))).collect(),
+            trust: Trust::new(tenant, issuers, self.bindings.clone()),
+            policies: self.policies.clone(),
+            active: self.active.clone(),
             known_issuers: self.issuers.iter().map(|row| row.issuer.clone()).collect(),
         }
     }
 }
 
 fn key_terms(row: &AgentRow) -> KeyTerms {
-    KeyTerms { user: row.psa_user.clone(), void_before: row.keys_void_before }
+    KeyTerms { user: row.psa_user.as_deref().map(Arc::from), void_before: row.keys_void_before }
 }
 
 /// One look at a tenant's rows, for who does not follow them.
 pub(super) async fn read(store: &Store, tenant: &str, defaults: Defaults) -> Result<Snapshot, StoreError> {
-    let mut read = Read { defaults, issuers: Vec::new(), agents: HashMap::new() };
+    let mut read = Read::new(defaults);
     read.on(store, tenant, -1).await?;
     Ok(read.snapshot(tenant))
 }

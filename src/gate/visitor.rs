@@ -1,6 +1,5 @@
 //! Who is at the desk, however that was found out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::identity::metadata::Resource;
@@ -30,12 +29,7 @@ impl Visitor {
     /// Who started this process, under a key of their own: nothing that the key may do is denied to them, and each call
     /// is confirmed, if at all, by their own client.
     pub fn local(tenant: &str) -> Self {
-        let policies = Policies {
-            default_max: Effect::Destroy,
-            agents: HashMap::new(),
-            timeouts: HashMap::new(),
-            roles: HashMap::new(),
-        };
+        let policies = Policies::alike(Effect::Destroy);
         Self {
             caller: Caller::local(tenant),
             policies: Arc::new(policies),

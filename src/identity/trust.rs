@@ -29,6 +29,69 @@ pub struct AgentBinding {
     pub kind: Option<AgentKind>,
 }
 
+/// The agents that claim one subject. Of several it speaks for none.
+type Claimants = Arc<[Arc<AgentBinding>]>;
+
+/// Which agent each subject of each issuer speaks for. Changed an agent at a time; a clone copies no text.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings(HashMap<Arc<str>, HashMap<Arc<str>, Claimants>>);
+
+impl Bindings {
+    /// Binds an agent; what was bound to the same subject for it before is replaced.
+    pub fn bind(&mut self, agent: Arc<AgentBinding>) {
+        let subjects = match self.0.get_mut(agent.issuer.as_str()) {
+            Some(subjects) => subjects,
+            None => self.0.entry(Arc::from(agent.issuer.as_str())).or_default(),
+        };
+        match subjects.get_mut(agent.subject.as_str()) {
+            Some(claimants) => *claimants = others(claimants, &agent).chain([agent.clone()]).collect(),
+            None => {
+                subjects.insert(Arc::from(agent.subject.as_str()), Arc::from([agent]));
+            }
+        }
+    }
+
+    /// Unbinds an agent.
+    pub fn unbind(&mut self, agent: &AgentBinding) {
+        let Some(subjects) = self.0.get_mut(agent.issuer.as_str()) else { return };
+        let Some(claimants) = subjects.get_mut(agent.subject.as_str()) else { return };
+        *claimants = others(claimants, agent).collect();
+        if claimants.is_empty() {
+            subjects.remove(agent.subject.as_str());
+        }
+        if subjects.is_empty() {
+            self.0.remove(agent.issuer.as_str());
+        }
+    }
+
+    /// The issuers that agents are bound to.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|issuer| &**issuer)
+    }
+
+    fn of(&self, issuer: &str, subject: &str) -> Option<&Arc<AgentBinding>> {
+        match &**self.0.get(issuer)?.get(subject)? {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+}
+
+fn others<'a>(
+    claimants: &'a Claimants,
+    agent: &'a AgentBinding,
+) -> impl Iterator<Item = Arc<AgentBinding>> + 'a {
+    claimants.iter().filter(|other| other.agent_id != agent.agent_id).cloned()
+}
+
+impl From<Vec<AgentBinding>> for Bindings {
+    fn from(agents: Vec<AgentBinding>) -> Self {
+        let mut bindings = Self::default();
+        agents.into_iter().for_each(|agent| bindings.bind(Arc::new(agent)));
+        bindings
+    }
+}
+
 /// One tenant's trusted issuers and agents. Immutable; a new store version makes a new one.
 #[derive(Debug)]
 pub struct Trust {
@@ -36,8 +99,7 @@ pub struct Trust {
     issuers: Vec<Arc<TrustedIssuer>>,
     /// By every `iss` that means one of them.
     by_identifier: HashMap<String, Arc<TrustedIssuer>>,
-    /// Issuer, then subject. `None` marks a pair that two agents claim: it speaks for neither.
-    agents: HashMap<String, HashMap<String, Option<Arc<AgentBinding>>>>,
+    agents: Bindings,
     scopes_supported: Vec<String>,
     scopes_to_ask_for: Vec<String>,
 }
@@ -45,20 +107,7 @@ pub struct Trust {
 impl Trust {
     /// Builds the table. Of two issuers with one identifier the first counts, and an issuer before
     /// whoever has its identifier for an alias.
-    pub fn new(tenant: impl Into<String>, issuers: Vec<TrustedIssuer>, agents: Vec<AgentBinding>) -> Self {
-        let mut table: HashMap<String, HashMap<String, Option<Arc<AgentBinding>>>> = HashMap::new();
-        for agent in agents {
-            let subjects = table.entry(agent.issuer.clone()).or_default();
-            let agent = Arc::new(agent);
-            subjects
-                .entry(agent.subject.clone())
-                .and_modify(|bound| {
-                    if bound.as_ref().is_some_and(|other| other.agent_id != agent.agent_id) {
-                        *bound = None;
-                    }
-                })
-                .or_insert_with(|| Some(agent.clone()));
-        }
+    pub fn new(tenant: impl Into<String>, issuers: Vec<TrustedIssuer>, agents: impl Into<Bindings>) -> Self {
         let required = || issuers.iter().map(|issuer| &issuer.required_scopes);
         let (scopes_supported, scopes_to_ask_for) =
             (scopes::supported(required()), scopes::agreed(required()));
@@ -75,7 +124,7 @@ impl Trust {
             tenant: Arc::from(tenant.into()),
             issuers,
             by_identifier,
-            agents: table,
+            agents: agents.into(),
             scopes_supported,
             scopes_to_ask_for,
         }
@@ -244,12 +293,7 @@ pub fn caller(
     let trusted = trust.issuer(claims.issuer()).ok_or(TrustFault::UnknownIssuer)?;
     // Before anything is told of the agent: a token that was stolen learns nothing.
     confirmation::prove(claims.certificate(), certificate, trusted.require_bound_tokens)?;
-    let agent = trust
-        .agents
-        .get(&trusted.issuer)
-        .and_then(|subjects| subjects.get(claims.subject()))
-        .and_then(Option::as_ref)
-        .ok_or(TrustFault::NotBound)?;
+    let agent = trust.agents.of(&trusted.issuer, claims.subject()).ok_or(TrustFault::NotBound)?;
     if !agent.active {
         return Err(TrustFault::Disabled);
     }

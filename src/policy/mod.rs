@@ -52,6 +52,11 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// The same for all agents.
+    pub fn alike(default_max: Effect) -> Self {
+        Self { default_max, agents: HashMap::new(), timeouts: HashMap::new(), roles: HashMap::new() }
+    }
+
     /// The largest effect that the calls of an agent may have.
     pub fn most(&self, agent_id: &str) -> Effect {
         self.agents.get(agent_id).copied().unwrap_or(self.default_max)

@@ -139,3 +139,22 @@ fn a_subject_that_two_agents_claim_speaks_for_neither() {
     let trust = Trust::new("acme", vec![issuer()], vec![binding("a1", "robot"), binding("a2", "robot")]);
     assert_eq!(caller(&trust, &claims("robot"), None).unwrap_err(), TrustFault::NotBound);
 }
+
+#[test]
+fn a_subject_speaks_again_for_the_one_agent_that_is_left() {
+    let (one, two) = (Arc::new(binding("a1", "robot")), Arc::new(binding("a2", "robot")));
+    let mut bindings = Bindings::default();
+    let bound = |bindings: &Bindings| bindings.of(ISSUER, "robot").map(|agent| agent.agent_id.clone());
+    bindings.bind(one.clone());
+    bindings.bind(two.clone());
+    assert_eq!(bound(&bindings), None);
+    let before = bindings.clone();
+    bindings.unbind(&one);
+    assert_eq!((bound(&bindings).as_deref(), bound(&before)), (Some("a2"), None));
+    let renamed = AgentBinding { name: "another".into(), ..binding("a2", "robot") };
+    bindings.bind(Arc::new(renamed));
+    assert_eq!(bindings.of(ISSUER, "robot").map(|agent| agent.name.as_str()), Some("another"));
+    bindings.unbind(&two);
+    bindings.unbind(&two);
+    assert_eq!((bound(&bindings), bindings.issuers().count()), (None, 0));
+}

@@ -1,8 +1,6 @@
 //! A permit for one call, made as the gate makes it: from a token to a caller
 //! and from a catalogue entry to a bound call, then judged.
 
-use std::collections::HashMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -22,12 +20,7 @@ const AUDIENCE: &str = "https://sidegate.example/api/mcp";
 pub fn permit(entry: &str, args: &CallArgs) -> Permit {
     let catalog = catalog();
     let bound = bind(catalog.get(entry).expect("an entry of the catalogue"), args).expect("good arguments");
-    let policies = Policies {
-        default_max: Effect::Destroy,
-        agents: HashMap::new(),
-        timeouts: HashMap::new(),
-        roles: HashMap::new(),
-    };
+    let policies = Policies::alike(Effect::Destroy);
     match decide(&policies, &caller(), bound, NOW * 1000) {
         Decision::Allow(permit) => permit,
         Decision::Deny(denial) => panic!("denied: {}", denial.message),
