@@ -171,7 +171,7 @@ fn main() {
     for (algorithm, token, keys) in tokens() {
         bench.step(&format!("verify {algorithm}"), || {
             let peeked = token::peek(&token).expect("a readable token");
-            token::verify_any(&token, &peeked, &keys, &rules, NOW).expect("a good token")
+            token::verify(peeked, &keys, &rules, NOW).expect("a good token")
         });
     }
 

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -15,7 +17,6 @@ use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -73,17 +74,17 @@ pub(super) struct Code {
 
 struct SigningKey {
     id: String,
-    signer: EncodingKey,
+    pair: EcdsaKeyPair,
     /// The public half, as a JWK.
     public: Value,
 }
 
 impl SigningKey {
     fn generate() -> Result<Self, String> {
-        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)
-            .map_err(|error| error.to_string())?;
+        let pair =
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|error| error.to_string())?;
         // An uncompressed point: 0x04, then both coordinates.
-        let point = pair.public_key_raw();
+        let point = pair.public_key().as_ref();
         let (x, y) =
             point.get(1..33).zip(point.get(33..65)).ok_or("the key pair has no uncompressed point")?;
         let id = Uuid::new_v4().to_string();
@@ -91,7 +92,17 @@ impl SigningKey {
             "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": id,
             "x": BASE64_URL_SAFE_NO_PAD.encode(x), "y": BASE64_URL_SAFE_NO_PAD.encode(y),
         });
-        Ok(Self { id, signer: EncodingKey::from_ec_der(pair.serialized_der()), public })
+        Ok(Self { id, pair, public })
+    }
+
+    /// `claims` as an RFC 9068 token.
+    fn sign(&self, claims: &Value) -> Result<String, String> {
+        let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": self.id});
+        let [header, payload] = [&header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{payload}");
+        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes());
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(signature.map_err(|error| error.to_string())?);
+        Ok(format!("{message}.{signature}"))
     }
 }
 
@@ -189,10 +200,7 @@ impl Shared {
         }
         let state = self.state();
         let key = state.keys.first().ok_or("there is no signing key")?;
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(key.id.clone());
-        jsonwebtoken::encode(&header, &claims, &key.signer).map_err(|error| error.to_string())
+        key.sign(&claims)
     }
 }
 

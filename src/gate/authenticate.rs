@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::Expiry;
 use moka::sync::Cache;
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
 pub use super::bearer::Bearer;
+use super::remembered::Remembered;
 use super::roster::{Roster, Snapshot};
 use super::trail::Holder;
 use super::{Refusal, Visitor};
@@ -191,27 +192,15 @@ struct Verified {
 }
 
 /// The longest that a verified token is believed without a second look at its signature, in seconds.
-const CLAIMS_TTL: i64 = 60;
+const CLAIMS_TTL: u32 = 60;
 const CLAIMS_KEPT: u64 = 50_000;
-
-/// The longest that a token is remembered as one that was good.
-const REMEMBERED: Duration = Duration::from_secs(3600);
-
-/// A token is forgotten when it expires, or after [`REMEMBERED`], whichever is sooner.
-struct UntilExpiry(Clock);
-
-impl Expiry<[u8; 32], Arc<Verified>> for UntilExpiry {
-    fn expire_after_create(&self, _: &[u8; 32], verified: &Arc<Verified>, _: Instant) -> Option<Duration> {
-        let left = verified.claims.expires_at().saturating_sub(self.0.now_seconds());
-        Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(REMEMBERED))
-    }
-}
 
 /// Turns bearer tokens into callers.
 pub struct Authenticator {
     idp: Arc<dyn Idp>,
     roster: Arc<Roster>,
     verified: Cache<[u8; 32], Arc<Verified>>,
+    good: RwLock<Remembered>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
@@ -249,9 +238,10 @@ impl Admitted {
 impl Authenticator {
     /// An authenticator with an empty cache.
     pub fn new(idp: Arc<dyn Idp>, roster: Arc<Roster>, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let verified =
-            Cache::builder().max_capacity(CLAIMS_KEPT).expire_after(UntilExpiry(clock.clone())).build();
-        Self { idp, roster, verified, clock, metrics }
+        let believed = Duration::from_secs(CLAIMS_TTL.into());
+        let verified = Cache::builder().max_capacity(CLAIMS_KEPT).time_to_live(believed).build();
+        let good = RwLock::new(Remembered::new(Instant::now()));
+        Self { idp, roster, verified, good, clock, metrics }
     }
 
     /// The tenant's rows as of now.
@@ -286,7 +276,7 @@ impl Authenticator {
 
     /// Whether this token was good when it was last looked at.
     pub fn was_good(&self, bearer: &Bearer) -> bool {
-        matches!(bearer, Bearer::Token(token) if self.verified.contains_key(&digest(token.expose())))
+        matches!(bearer, Bearer::Token(token) if self.good.read().knows(&digest(token.expose())))
     }
 
     /// The same caller by the rows of now, where they have changed since it was admitted.
@@ -313,7 +303,7 @@ impl Authenticator {
         let now = self.clock.now_seconds();
         let digest = digest(token);
         if let Some(known) = self.verified.get(&digest)
-            && now - known.at < CLAIMS_TTL
+            && now - known.at < CLAIMS_TTL.into()
             && let Some(issuer) = snapshot.trust.issuer(known.claims.issuer())
             && *known.issuer == **issuer
         {
@@ -326,8 +316,14 @@ impl Authenticator {
         self.metrics.token_cache.with_label_values(&["miss"]).inc();
         let verified = self.verify(token, resource, snapshot, now).await;
         match &verified {
-            Ok(verified) => self.verified.insert(digest, verified.clone()),
-            Err(turned) if turned.fault.is_bad_token() => self.verified.invalidate(&digest),
+            Ok(verified) => {
+                self.verified.insert(digest, verified.clone());
+                self.good.write().note(&digest, Instant::now());
+            }
+            Err(turned) if turned.fault.is_bad_token() => {
+                self.verified.invalidate(&digest);
+                self.good.write().forget(&digest);
+            }
             Err(_) => {}
         }
         verified.map(|verified| verified.claims.clone())
@@ -346,10 +342,11 @@ impl Authenticator {
             tracing::warn!(issuer = %issuer.issuer, %error, "the issuer's keys cannot be fetched");
             AuthFault::KeysUnavailable
         })?;
-        let signed = token::signed_by_any(token, &peeked, keys.candidates(&peeked))?;
+        let candidates = keys.candidates(&peeked);
+        let signed = token::signed(peeked, candidates)?;
         let claims = signed
             .claims(&issuer.rules(resource.identifier()), now)
-            .map_err(|fault| Turned::signed(fault, &signed, issuer.subject_claim_of(&peeked.issuer)))?;
+            .map_err(|fault| Turned::signed(fault, &signed, issuer.subject_claim_of(signed.issuer())))?;
         Ok(Arc::new(Verified { claims: Arc::new(claims), issuer, at: now }))
     }
 }

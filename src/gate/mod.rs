@@ -52,6 +52,8 @@ mod pulse;
 #[cfg(feature = "server")]
 mod registry;
 #[cfg(feature = "server")]
+mod remembered;
+#[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
 mod roster;

@@ -3,9 +3,16 @@
 //! A key that could be mistaken for another kind is dropped here, so that `verify` meets
 //! only keys whose type, curve, size and purpose are known. Fetching is not done here.
 
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    VerificationAlgorithm,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,79 +21,97 @@ use super::fault::TokenFault;
 /// The most keys a set may hold.
 pub const MAX_KEYS: usize = 64;
 
-/// `alg` values that are accepted, on tokens and on keys (RFC 7518 section 3.1, RFC 8037 section 3.1).
-const ALGORITHMS: [(&str, Algorithm); 9] = [
-    ("RS256", Algorithm::RS256),
-    ("RS384", Algorithm::RS384),
-    ("RS512", Algorithm::RS512),
-    ("PS256", Algorithm::PS256),
-    ("PS384", Algorithm::PS384),
-    ("PS512", Algorithm::PS512),
-    ("ES256", Algorithm::ES256),
-    ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
-];
+/// An `alg` that is accepted, on tokens and on keys (RFC 7518 section 3.1, RFC 8037 section 3.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Algorithm(&'static str);
 
-/// The accepted algorithm of that exact name.
-pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
-    ALGORITHMS.iter().find(|(known, _)| *known == name).map(|(_, algorithm)| *algorithm)
-}
+impl Algorithm {
+    const RS256: Self = Self("RS256");
+    const RS384: Self = Self("RS384");
+    const RS512: Self = Self("RS512");
+    const PS256: Self = Self("PS256");
+    const PS384: Self = Self("PS384");
+    const PS512: Self = Self("PS512");
+    const ES256: Self = Self("ES256");
+    const ES384: Self = Self("ES384");
+    const EDDSA: Self = Self("EdDSA");
 
-/// Type and curve of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Rsa,
-    P256,
-    P384,
-    Ed25519,
-}
+    const ALL: [Self; 9] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EDDSA,
+    ];
 
-impl Kind {
-    fn verifies(self, algorithm: Algorithm) -> bool {
-        match self {
-            Self::Rsa => matches!(
-                algorithm,
-                Algorithm::RS256
-                    | Algorithm::RS384
-                    | Algorithm::RS512
-                    | Algorithm::PS256
-                    | Algorithm::PS384
-                    | Algorithm::PS512
-            ),
-            Self::P256 => algorithm == Algorithm::ES256,
-            Self::P384 => algorithm == Algorithm::ES384,
-            Self::Ed25519 => algorithm == Algorithm::EdDSA,
-        }
+    /// The one of that exact name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.0 == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0
     }
 }
+
+impl fmt::Debug for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// How RSA keys are used.
+static RSA: [(Algorithm, &RsaParameters); 6] = [
+    (Algorithm::RS256, &RSA_PKCS1_2048_8192_SHA256),
+    (Algorithm::RS384, &RSA_PKCS1_2048_8192_SHA384),
+    (Algorithm::RS512, &RSA_PKCS1_2048_8192_SHA512),
+    (Algorithm::PS256, &RSA_PSS_2048_8192_SHA256),
+    (Algorithm::PS384, &RSA_PSS_2048_8192_SHA384),
+    (Algorithm::PS512, &RSA_PSS_2048_8192_SHA512),
+];
 
 /// One public key of an issuer. Made by [`keys_from_jwks`] only.
 #[derive(Clone, Debug)]
 pub struct VerifyKey {
     /// `kid`, where the key has one.
     pub key_id: Option<String>,
-    /// `alg`, where the key is limited to one algorithm.
-    pub algorithm: Option<Algorithm>,
-    kind: Kind,
-    decoding: DecodingKey,
+    /// What it may be used for by its type, curve and `alg`: parsed once, for that is a tenth of an RSA signature's cost.
+    uses: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
 impl VerifyKey {
     /// True where a token signed with `algorithm` may be checked with this key: type, curve and `alg` agree.
     pub fn fits(&self, algorithm: Algorithm) -> bool {
-        self.kind.verifies(algorithm) && self.algorithm.is_none_or(|only| only == algorithm)
+        self.used(algorithm).is_some()
     }
 
-    /// The names of all algorithms this key [fits](Self::fits).
-    pub fn algorithms(&self) -> impl Iterator<Item = &'static str> {
-        ALGORITHMS.iter().filter(|(_, algorithm)| self.fits(*algorithm)).map(|(name, _)| *name)
+    /// All that this key [fits](Self::fits).
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.uses.iter().map(|(algorithm, _)| *algorithm)
     }
 
-    /// True where `signature` (base64url) over `message` is this key's. An error of the
-    /// crypto library counts as a wrong signature.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, algorithm)
-            .unwrap_or(false)
+    fn used(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        self.uses.iter().find(|(of, _)| *of == algorithm).map(|(_, key)| key)
+    }
+
+    /// Checks that `signature` over `message` is this key's.
+    ///
+    /// # Errors
+    /// [`TokenFault::KeyMismatch`] where the key does not fit; [`TokenFault::Signature`], which any error of the crypto library
+    /// counts as.
+    pub(super) fn check(
+        &self,
+        algorithm: Algorithm,
+        message: &str,
+        signature: &[u8],
+    ) -> Result<(), TokenFault> {
+        let key = self.used(algorithm).ok_or(TokenFault::KeyMismatch)?;
+        key.verify_sig(message.as_bytes(), signature).map_err(|_| TokenFault::Signature)
     }
 }
 
@@ -133,21 +158,23 @@ fn usable(jwk: Jwk) -> Option<VerifyKey> {
     if !for_signatures || jwk.d.is_some() {
         return None;
     }
-    let (kind, decoding) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => (Kind::Rsa, rsa(&bytes(jwk.n)?, &bytes(jwk.e)?)?),
-        ("EC", Some("P-256")) => (Kind::P256, point(&bytes(jwk.x)?, &bytes(jwk.y)?, 32)?),
-        ("EC", Some("P-384")) => (Kind::P384, point(&bytes(jwk.x)?, &bytes(jwk.y)?, 48)?),
-        ("OKP", Some("Ed25519")) => {
-            let x = bytes(jwk.x)?;
-            (Kind::Ed25519, (x.len() == 32).then(|| DecodingKey::from_ed_der(&x))?)
+    let mut uses = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("RSA", _) => rsa(&bytes(jwk.n)?, &bytes(jwk.e)?)?,
+        ("EC", Some("P-256")) => {
+            let point = point(&bytes(jwk.x)?, &bytes(jwk.y)?, 32)?;
+            single(Algorithm::ES256, &ECDSA_P256_SHA256_FIXED, &point)?
         }
+        ("EC", Some("P-384")) => {
+            let point = point(&bytes(jwk.x)?, &bytes(jwk.y)?, 48)?;
+            single(Algorithm::ES384, &ECDSA_P384_SHA384_FIXED, &point)?
+        }
+        ("OKP", Some("Ed25519")) => single(Algorithm::EDDSA, &ED25519, &bytes(jwk.x)?)?,
         _ => return None,
     };
-    let algorithm = match jwk.alg {
-        Some(name) => Some(algorithm(&name).filter(|algorithm| kind.verifies(*algorithm))?),
-        None => None,
-    };
-    Some(VerifyKey { key_id: jwk.kid, algorithm, kind, decoding })
+    if let Some(only) = jwk.alg {
+        uses.retain(|(algorithm, _)| algorithm.name() == only);
+    }
+    (!uses.is_empty()).then_some(VerifyKey { key_id: jwk.kid, uses })
 }
 
 fn bytes(text: Option<String>) -> Option<Vec<u8>> {
@@ -155,13 +182,25 @@ fn bytes(text: Option<String>) -> Option<Vec<u8>> {
 }
 
 /// An RSA key of 2048 to 8192 bits with an odd exponent from 3 to 2^32 - 1.
-fn rsa(n: &[u8], e: &[u8]) -> Option<DecodingKey> {
+fn rsa(n: &[u8], e: &[u8]) -> Option<Vec<(Algorithm, ParsedPublicKey)>> {
     let n = without_zeros(n);
     let bits = (n.len() * 8).checked_sub(n.first()?.leading_zeros() as usize)?;
     let e = without_zeros(e);
     let odd = e.last().is_some_and(|last| last % 2 == 1);
-    let fits = (2048..=8192).contains(&bits) && odd && e.len() <= 4 && e != [1];
-    fits.then(|| DecodingKey::from_rsa_raw_components(n, e))
+    if !(2048..=8192).contains(&bits) || !odd || e.len() > 4 || e == [1] {
+        return None;
+    }
+    let key = RsaPublicKeyComponents { n, e };
+    RSA.iter().map(|(algorithm, way)| Some((*algorithm, key.to_parsed_public_key(way).ok()?))).collect()
+}
+
+/// A key that has but one use.
+fn single(
+    algorithm: Algorithm,
+    way: &'static dyn VerificationAlgorithm,
+    key: &[u8],
+) -> Option<Vec<(Algorithm, ParsedPublicKey)>> {
+    Some(vec![(algorithm, ParsedPublicKey::new(way, key).ok()?)])
 }
 
 fn without_zeros(number: &[u8]) -> &[u8] {
@@ -169,19 +208,31 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// An uncompressed point (SEC 1 section 2.3.3); whether it lies on the curve is checked when it is used.
-fn point(x: &[u8], y: &[u8], size: usize) -> Option<DecodingKey> {
-    (x.len() == size && y.len() == size).then(|| DecodingKey::from_ec_der(&[&[4], x, y].concat()))
+/// An uncompressed point (SEC 1 section 2.3.3).
+fn point(x: &[u8], y: &[u8], size: usize) -> Option<Vec<u8>> {
+    (x.len() == size && y.len() == size).then(|| [&[4], x, y].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    };
     use serde_json::{Value, json};
 
     use super::*;
 
     fn filler(bytes: usize) -> String {
         URL_SAFE_NO_PAD.encode(vec![0xA5; bytes])
+    }
+
+    /// A key of the curve whose `crv` that is.
+    fn ec(crv: &str) -> Value {
+        let way =
+            if crv == "P-256" { &ECDSA_P256_SHA256_FIXED_SIGNING } else { &ECDSA_P384_SHA384_FIXED_SIGNING };
+        let pair = EcdsaKeyPair::generate(way).unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at((pair.public_key().as_ref().len() - 1) / 2);
+        json!({"kty": "EC", "crv": crv, "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)})
     }
 
     fn count(key: Value) -> usize {
@@ -196,21 +247,23 @@ mod tests {
     #[test]
     fn a_key_of_each_accepted_kind_is_kept() {
         for (key, algorithm) in [
-            (json!({"kty":"RSA","n":filler(256),"e":"AQAB"}), Algorithm::PS512),
-            (json!({"kty":"EC","crv":"P-256","x":filler(32),"y":filler(32)}), Algorithm::ES256),
-            (json!({"kty":"EC","crv":"P-384","x":filler(48),"y":filler(48)}), Algorithm::ES384),
-            (json!({"kty":"OKP","crv":"Ed25519","x":filler(32)}), Algorithm::EdDSA),
+            (json!({"kty":"RSA","n":filler(256),"e":"AQAB"}), "PS512"),
+            (ec("P-256"), "ES256"),
+            (ec("P-384"), "ES384"),
+            (json!({"kty":"OKP","crv":"Ed25519","x":filler(32)}), "EdDSA"),
         ] {
             let keys = keys_from_jwks(json!({ "keys": [key] }).to_string().as_bytes()).unwrap();
-            assert!(keys[0].fits(algorithm), "{key}");
-            assert!(!keys[0].fits(Algorithm::HS256), "{key}");
+            let fitting = |name| Algorithm::named(name).is_some_and(|algorithm| keys[0].fits(algorithm));
+            assert!(fitting(algorithm) && !fitting("HS256"), "{key}");
+            let others = keys[0].algorithms().filter(|other| other.name()[..2] != algorithm[..2]);
+            assert!(others.count() == usize::from(algorithm == "PS512") * 3, "{key}");
         }
     }
 
     #[test]
     fn a_key_that_is_weak_or_meant_for_something_else_is_left_out() {
         let rsa = json!({"kty":"RSA","n":filler(256),"e":"AQAB"});
-        let ec = json!({"kty":"EC","crv":"P-256","x":filler(32),"y":filler(32)});
+        let ec = ec("P-256");
         assert_eq!((count(rsa.clone()), count(ec.clone())), (1, 1));
         for key in [
             json!({"kty":"oct","k":filler(32)}),
@@ -231,6 +284,7 @@ mod tests {
             with(ec.clone(), "crv", "secp256k1"),
             with(ec.clone(), "y", filler(33)),
             with(ec.clone(), "x", "not base64url!"),
+            with(ec.clone(), "x", filler(32)),
             with(ec, "kid", 7),
         ] {
             assert_eq!(count(key.clone()), 0, "{key}");
@@ -246,7 +300,7 @@ mod tests {
         let keys = keys_from_jwks(set.as_bytes()).unwrap();
         assert_eq!(keys.len(), 1);
         assert_eq!(keys[0].key_id.as_deref(), Some("a"));
-        assert_eq!(keys[0].algorithms().collect::<Vec<_>>(), ["EdDSA"]);
+        assert_eq!(keys[0].algorithms().map(Algorithm::name).collect::<Vec<_>>(), ["EdDSA"]);
     }
 
     #[test]

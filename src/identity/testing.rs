@@ -80,7 +80,7 @@ pub(crate) fn claims_by(rules: &Rules, subject: &str, more: Value) -> Result<Cla
         payload.extend(more);
     }
     let token = signer.token(&json!({"alg": "EdDSA", "kid": "k1"}), &payload);
-    token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), rules, NOW)
+    token::verify(token::peek(&token).unwrap(), &[signer.key()], rules, NOW)
 }
 
 /// The caller that `agent_id` of `tenant` is.

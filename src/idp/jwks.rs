@@ -208,9 +208,9 @@ impl Idp for Keys {
             return Err(IdpError::NoKeys { url: jwks_uri });
         }
         let mut algorithms: Vec<String> = Vec::new();
-        for name in set.keys.iter().flat_map(|key| key.algorithms()) {
-            if !algorithms.iter().any(|known| known == name) {
-                algorithms.push(name.to_owned());
+        for algorithm in set.keys.iter().flat_map(|key| key.algorithms()) {
+            if !algorithms.iter().any(|known| known == algorithm.name()) {
+                algorithms.push(algorithm.name().to_owned());
             }
         }
         Ok(Discovered { jwks_uri, keys: set.keys.len(), algorithms })

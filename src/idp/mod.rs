@@ -78,7 +78,7 @@ pub struct KeySet {
 impl KeySet {
     /// The keys that may have signed the token: those with its `kid`, or without a `kid` those whose
     /// type fits its `alg`, at most 8.
-    pub fn candidates<'a>(&'a self, peeked: &Peeked) -> Vec<&'a VerifyKey> {
+    pub fn candidates<'a>(&'a self, peeked: &Peeked<'_>) -> Vec<&'a VerifyKey> {
         self.keys
             .iter()
             .filter(|key| match &peeked.key_id {

@@ -35,7 +35,7 @@ fn the_connectors_edition_is_built_without_proxy_database_or_what_serves_others(
     }
     let server = packages(&[]);
     for kept_out in
-        ["pingora", "sqlx", "axum", "rcgen", "figment", "jsonwebtoken", "tikv-jemallocator", "x509-parser"]
+        ["pingora", "sqlx", "axum", "rcgen", "figment", "aws-lc-rs", "tikv-jemallocator", "x509-parser"]
     {
         let is = |name: &String| name == kept_out || name.starts_with(&format!("{kept_out}-"));
         assert!(!connect.iter().any(is), "{kept_out} is in {connect:?}");

@@ -104,8 +104,8 @@ impl Admin {
         };
         let rules = issuer.rules(resource.identifier());
         let now = self.clock.now_seconds();
-        let verified = token::verify_any(token, &peeked, keys.candidates(&peeked), &rules, now);
-        let claims = match verified {
+        let candidates = keys.candidates(&peeked);
+        let claims = match token::verify(peeked, candidates, &rules, now) {
             Ok(claims) => claims,
             Err(fault) => {
                 let detail = format!("{fault} (expected audience: one of {})", rules.audiences.join(", "));

@@ -178,7 +178,7 @@ fn a_persons_id_token_for_the_hosted_application_lets_its_agent_in_and_one_for_a
             let trusted = hosted(&applications, [bound.as_str()]).remove(0);
             let token = signer.token(&json!({"alg": "EdDSA", "kid": "k"}), claims);
             let rules = trusted.rules("https://gate.example/api/mcp");
-            token::verify(&token, &token::peek(&token).unwrap(), &signer.key(), &rules, NOW)
+            token::verify(token::peek(&token).unwrap(), &[signer.key()], &rules, NOW)
                 .map(|claims| claims.subject().to_owned())
                 .map_err(|fault| fault.label())
         };

@@ -74,7 +74,7 @@ fn caller() -> Caller {
     };
     let keys = token::keys_from_jwks(jwks.to_string().as_bytes()).expect("keys");
     let peeked = token::peek(&token).expect("a readable token");
-    let claims = token::verify(&token, &peeked, &keys[0], &rules, NOW).expect("a good token");
+    let claims = token::verify(peeked, &keys, &rules, NOW).expect("a good token");
     let issuer = TrustedIssuer { issuer: ISSUER.to_owned(), leeway: 0, ..TrustedIssuer::default() };
     let agent = AgentBinding {
         agent_id: "agent-1".to_owned(),
