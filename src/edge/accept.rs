@@ -17,7 +17,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream as Socket;
 use pingora::protocols::{GetSocketDigest as _, SocketDigest, Stream, TcpKeepalive};
 use pingora::proxy::HttpProxy;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -28,6 +28,7 @@ use super::proxy::Proxy;
 use super::pulse::{Overdue, Patience};
 use super::rest::Ending;
 use super::unix::SocketFile;
+use super::workers::{Seat, Workers};
 use crate::metrics::Metrics;
 
 /// A peer that went without a word is found out within a minute.
@@ -57,10 +58,29 @@ pub enum Listener {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
-        match self {
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
+                Accepted::Tcp(stream.into_std()?, peer)
+            }
+            Self::Unix { listener, .. } => Accepted::Unix(listener.accept().await?.0.into_std()?),
+        })
+    }
+}
+
+/// A connection that no runtime looks after yet.
+enum Accepted {
+    Tcp(std::net::TcpStream, SocketAddr),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// The connection, looked after by the runtime that this is called on.
+    fn adopt(self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(stream, peer) => {
+                let stream = TcpStream::from_std(stream)?;
                 let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
                 let mut socket = Socket::from(stream);
                 // What cannot be set is missed on a connection that is gone already.
@@ -69,7 +89,7 @@ impl Listener {
                 socket.set_socket_digest(digest);
                 Ok((socket, Some(peer)))
             }
-            Self::Unix { listener, .. } => Ok((Socket::from(listener.accept().await?.0), None)),
+            Self::Unix(stream) => Ok((Socket::from(UnixStream::from_std(stream)?), None)),
         }
     }
 }
@@ -86,20 +106,23 @@ pub struct Limits {
 
 /// What all listeners share.
 pub struct Reception {
-    pub app: Arc<HttpProxy<Proxy>>,
+    pub workers: Workers<Arc<HttpProxy<Proxy>>>,
     pub identity: Option<Arc<Identity>>,
     pub limits: Arc<ArcSwap<Limits>>,
     pub metrics: Arc<Metrics>,
     pub open: AtomicUsize,
 }
 
-/// A connection that counts.
-struct Place(Arc<Reception>);
+/// A connection that counts, and who serves it.
+struct Place {
+    reception: Arc<Reception>,
+    seat: Seat<Arc<HttpProxy<Proxy>>>,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
-        self.0.metrics.connections.dec();
+        self.reception.open.fetch_sub(1, Ordering::AcqRel);
+        self.reception.metrics.connections.dec();
     }
 }
 
@@ -116,10 +139,10 @@ impl Reception {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => match self.place() {
+                Ok(accepted) => match self.place() {
                     Some(place) => {
-                        let tls = matches!(listener, Listener::Tcp(_));
-                        tokio::spawn(self.clone().receive(socket, peer, tls, place, drain.clone()));
+                        let runtime = place.seat.runtime().clone();
+                        runtime.spawn(self.clone().receive(accepted, place, drain.clone()));
                     }
                     None => self.metrics.connections_refused.inc(),
                 },
@@ -138,24 +161,21 @@ impl Reception {
 
     fn place(self: &Arc<Self>) -> Option<Place> {
         self.metrics.connections.inc();
-        let place = Place(self.clone());
+        let place = Place { reception: self.clone(), seat: self.workers.seat() };
         (self.open.fetch_add(1, Ordering::AcqRel) < self.limits.load().connections).then_some(place)
     }
 
-    async fn receive(
-        self: Arc<Self>,
-        socket: Socket,
-        peer: Option<SocketAddr>,
-        tls: bool,
-        _place: Place,
-        mut drain: Drain,
-    ) {
+    async fn receive(self: Arc<Self>, accepted: Accepted, place: Place, mut drain: Drain) {
+        let Ok((socket, peer)) = accepted.adopt() else { return };
+        let tls = peer.is_some();
         let stream: Stream = match self.identity.as_ref().filter(|_| tls) {
             Some(identity) => {
                 let acceptor = identity.acceptor();
+                // Boxed, since the connection would have room for it for as long as it lives.
+                let handshake = Box::pin(acceptor.tls_handshake(socket));
                 let shaken = tokio::select! {
                     () = reached(&mut drain, Phase::Over) => return,
-                    shaken = timeout(self.limits.load().handshake, acceptor.tls_handshake(socket)) => shaken,
+                    shaken = timeout(self.limits.load().handshake, handshake) => shaken,
                 };
                 match shaken {
                     Ok(Ok(stream)) => Box::new(stream),
@@ -166,7 +186,7 @@ impl Reception {
             None => Box::new(socket),
         };
         if let Ok(line) = Line::new(stream, peer, self.limits.load().write) {
-            self.serve(line, drain).await;
+            self.serve(place.seat.own(), line, drain).await;
         }
     }
 
@@ -175,7 +195,7 @@ impl Reception {
         tracing::debug!(?peer, "no TLS: {why}");
     }
 
-    async fn serve(&self, line: Line, mut drain: Drain) {
+    async fn serve(&self, app: &Arc<HttpProxy<Proxy>>, line: Line, mut drain: Drain) {
         let connection = line.connection().clone();
         let told = connection.told();
         // HTTP/2 can be told without losing what is on its way. What is connected later is to hear
@@ -184,9 +204,9 @@ impl Reception {
         let farewell = if known { Phase::Refusing } else { Phase::Over };
         let work = async {
             if connection.http2 {
-                Arc::new(Ending(self.app.clone())).process_new(Box::new(line), &told).await;
+                Arc::new(Ending(app.clone())).process_new(Box::new(line), &told).await;
             } else {
-                http1(&self.app, line, &told).await;
+                http1(app, line, &told).await;
             }
         };
         let mut work = pin!(work);

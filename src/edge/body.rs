@@ -225,7 +225,7 @@ fn declared(headers: &http::HeaderMap) -> Option<u64> {
 
 /// What every answer of ours begins with.
 pub fn head(status: u16, headers: &[(&'static str, &str)]) -> pingora::Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 4))?;
+    let mut head = ResponseHeader::build_no_case(status, Some(headers.len() + 4))?;
     head.insert_header(http::header::CACHE_CONTROL, "no-store")?;
     head.insert_header(http::header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     for (name, value) in headers {

@@ -56,10 +56,10 @@ fn host(session: &Session) -> Option<&str> {
 }
 
 /// The head of the request as the gate takes it, which calls it `request_id`: what a client calls it is not asked.
-pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_id: String) -> Head {
+pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_id: String) -> Box<Head> {
     let request = session.req_header();
     let owned = |name: HeaderName| joined(session, &name);
-    Head {
+    Box::new(Head {
         request_id,
         scheme: place.scheme,
         host: place.host,
@@ -92,7 +92,7 @@ pub(super) fn head(session: &Session, place: Place, endpoint: Endpoint, request_
         user_agent: owned(header::USER_AGENT),
         client_address: place.client,
         client_certificate: line::of(session).and_then(|connection| connection.client_certificate),
-    }
+    })
 }
 
 /// The event stream that the query of a message's address names.

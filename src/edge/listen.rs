@@ -27,6 +27,7 @@ use super::pulse::Patience;
 use super::tls::TlsError;
 use super::unix::UnixSocket;
 use super::wings::Wings;
+use super::workers::Workers;
 use super::{ServerConfig, Through};
 use crate::gate::Front;
 use crate::metrics::Metrics;
@@ -172,18 +173,21 @@ impl Door {
             front,
         };
         let proxy = Proxy { live: tuning.live.clone(), in_flight, drain: drain.clone(), through };
-        let mut app = http_proxy(&Arc::new(ServerConf::default()), proxy);
-        let mut http2 = default_h2_options();
-        http2.initial_connection_window_size(CONNECTION_WINDOW).initial_window_size(STREAM_WINDOW);
-        app.h2_options = Some(http2);
+        let unusable = |error: std::io::Error| format!("server.listen: {error}");
+        let app = || {
+            let mut app = http_proxy(&Arc::new(ServerConf::default()), proxy.clone());
+            let mut http2 = default_h2_options();
+            http2.initial_connection_window_size(CONNECTION_WINDOW).initial_window_size(STREAM_WINDOW);
+            app.h2_options = Some(http2);
+            Arc::new(app)
+        };
         let reception = Arc::new(Reception {
-            app: Arc::new(app),
+            workers: Workers::start(app).map_err(unusable)?,
             identity,
             limits: tuning.limits.clone(),
             metrics,
             open: AtomicUsize::new(0),
         });
-        let unusable = |error: std::io::Error| format!("server.listen: {error}");
         let mut ready = Vec::new();
         for socket in self.sockets {
             socket.set_nonblocking(true).map_err(unusable)?;
@@ -217,7 +221,9 @@ impl Listening {
     pub async fn close(&mut self) {
         self.drain.end();
         while self.listeners.join_next().await.is_some() {}
-        self.reception.app.http_cleanup().await;
+        for app in self.reception.workers.all() {
+            app.http_cleanup().await;
+        }
     }
 
     /// After [`Self::close`]: ends when the last connection has, and with it what was written on it.

@@ -53,6 +53,8 @@ pub mod tls;
 mod unix;
 #[cfg(feature = "server")]
 mod wings;
+#[cfg(feature = "server")]
+mod workers;
 
 #[cfg(feature = "server")]
 pub use {

@@ -53,6 +53,7 @@ pub struct Live {
 }
 
 /// What pingora serves.
+#[derive(Clone)]
 pub struct Proxy {
     pub live: Arc<ArcSwap<Live>>,
     pub in_flight: Arc<InFlight>,
@@ -114,7 +115,7 @@ impl Proxy {
         session: &mut Session,
         live: &Live,
         wing: &Wing,
-        head: Head,
+        head: Box<Head>,
         entered: Arc<Entered>,
     ) -> Outgoing {
         let admitted = match wing.gate.admit(head).await {

@@ -25,8 +25,8 @@ use crate::trace::Parent;
 /// An authenticated request whose body is still to be read.
 pub struct Admission {
     pub(super) admitted: Admitted,
-    pub(super) head: Head,
-    pub(super) trail: Trail,
+    pub(super) head: Box<Head>,
+    pub(super) trail: Box<Trail>,
     pub(super) started: Instant,
 }
 
@@ -107,7 +107,7 @@ impl Gate {
 
     /// Lets a request in, or turns it away: Host and Origin, then the bearer, then the form of
     /// the request. From the bearer on it leaves a record.
-    pub async fn admit(&self, head: Head) -> Result<Admission, Refusal> {
+    pub async fn admit(&self, head: Box<Head>) -> Result<Admission, Refusal> {
         let started = Instant::now();
         let parts = &self.desk.parts;
         let approach = head.approach();
@@ -312,7 +312,7 @@ impl Gate {
 
     /// Ends the request of a caller that is not let in, on record with whose token it
     /// was as far as that was verified.
-    fn turn_away(&self, turned: Turned, mut trail: Trail, approach: Approach<'_>) -> Refusal {
+    fn turn_away(&self, turned: Turned, mut trail: Box<Trail>, approach: Approach<'_>) -> Refusal {
         if let Some(holder) = &turned.holder {
             trail.stranger(holder);
         }

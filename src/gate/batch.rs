@@ -23,7 +23,7 @@ impl Desk {
         messages: Vec<Result<Decoded, Box<Rejected>>>,
         session: Option<&Arc<Session>>,
         bytes: usize,
-        trail: Trail,
+        trail: Box<Trail>,
     ) -> Option<Vec<u8>> {
         let origin = trail.origin().clone();
         let mut first = Some(trail);

@@ -3,6 +3,7 @@
 //! Knows neither how the caller was found out nor the transport: it is handed a [`Visitor`] and a
 //! body, and gives back what is to be said.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -110,7 +111,7 @@ pub(super) struct Job {
     /// Tripped when nobody wants the answer any more.
     pub gone: CancellationToken,
     pub started: Instant,
-    pub trail: Trail,
+    pub trail: Box<Trail>,
 }
 
 /// What became of it.
@@ -205,7 +206,7 @@ impl Desk {
         let line =
             Line { revision, session: session.as_ref(), stream: stream.as_ref(), watches: &self.watches };
         let reply = self.reply(ask, &errand, &line, &mut trail);
-        let done = progress::alongside(listener.as_ref(), &stage, reply).await;
+        let done = progress::alongside(listener.as_ref(), &stage, pin!(reply)).await;
         let unwanted = gone.is_cancelled();
         let done = match done {
             Ok((reply, outcome)) => {
@@ -371,20 +372,20 @@ impl Desk {
     }
 
     /// The open record of a request of `visitor`'s.
-    pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Trail {
+    pub(super) fn trail(&self, visitor: &Visitor, origin: Origin) -> Box<Trail> {
         let mut trail = self.begin(None, origin);
         trail.caller(&visitor.caller);
         trail
     }
 
     /// The open record of a request of whomever, which may have a name already.
-    pub(super) fn begin(&self, request_id: Option<String>, origin: Origin) -> Trail {
+    pub(super) fn begin(&self, request_id: Option<String>, origin: Origin) -> Box<Trail> {
         Trail::begin(&self.parts, self.rules.load_full(), request_id, origin)
     }
 }
 
 /// Puts a message that cannot be served on record, and says its answer.
-pub(super) fn turned_down(rejected: &Rejected, mut trail: Trail, bytes: usize) -> (u16, Vec<u8>) {
+pub(super) fn turned_down(rejected: &Rejected, mut trail: Box<Trail>, bytes: usize) -> (u16, Vec<u8>) {
     trail.rejected(rejected, bytes);
     let (status, body) = rejected.revision.encode_fault(rejected.id.as_ref(), &rejected.fault);
     trail.close("fault", body.len());

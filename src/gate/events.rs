@@ -165,11 +165,11 @@ impl Gate {
         stream: Option<&str>,
         resource: (usize, Arc<crate::identity::metadata::Resource>),
         body: &[u8],
-        trail: Trail,
+        trail: Box<Trail>,
         hold: Arc<dyn Send + Sync>,
     ) -> Outgoing {
         let visitor = admitted.visitor(resource.1);
-        let refuse = |trail: Trail, refusal: Refusal| {
+        let refuse = |trail: Box<Trail>, refusal: Refusal| {
             trail.refuse(refusal.code());
             Outgoing::Refused(refusal)
         };

@@ -118,7 +118,7 @@ impl Desk {
         line: &Arc<Line>,
         visitor: Visitor,
         body: &[u8],
-        trail: Trail,
+        trail: Box<Trail>,
         hold: Arc<dyn Send + Sync>,
     ) {
         let bare = Headers { bare: true, ..Headers::default() };
@@ -148,7 +148,7 @@ impl Desk {
         visitor: Visitor,
         mut decoded: Decoded,
         bytes: usize,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
         hold: Arc<dyn Send + Sync>,
     ) {
         introduced(&mut decoded, Some(&line.session));

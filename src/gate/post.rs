@@ -63,7 +63,7 @@ impl Desk {
         self: &Arc<Self>,
         visitor: Visitor,
         post: Post<'_>,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
         wire: Wire,
     ) -> Outgoing {
         let agent = visitor.caller.agent_id();
@@ -108,7 +108,7 @@ impl Desk {
         mut decoded: Decoded,
         post: &Post<'_>,
         session: Option<Arc<Session>>,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
         wire: Wire,
     ) -> Outgoing {
         introduced(&mut decoded, session.as_ref());
@@ -194,7 +194,7 @@ impl Desk {
         id: &Id,
         wanted: Map<String, Value>,
         takes_streams: bool,
-        trail: Trail,
+        trail: Box<Trail>,
     ) -> Outgoing {
         if !takes_streams {
             trail.refuse(Refusal::NotAcceptable.code());
@@ -214,9 +214,9 @@ impl Desk {
         visitor: &Visitor,
         session: &str,
         last_event: Option<&str>,
-        mut trail: Trail,
+        mut trail: Box<Trail>,
     ) -> Outgoing {
-        let refuse = |trail: Trail, refusal: Refusal| {
+        let refuse = |trail: Box<Trail>, refusal: Refusal| {
             trail.refuse(refusal.code());
             Outgoing::Refused(refusal)
         };
@@ -249,7 +249,7 @@ impl Desk {
         stream: Arc<Stream>,
         reader: EventReader,
         topic: Topic,
-        trail: Trail,
+        trail: Box<Trail>,
     ) -> Outgoing {
         let most = self.limits.streams();
         let watch = self.watches.open(visitor.caller.agent_id(), stream, most, topic);
@@ -268,7 +268,7 @@ impl Desk {
     }
 
     /// Ends a session at its client's wish.
-    pub(super) fn leave(&self, visitor: &Visitor, session: &str, mut trail: Trail) -> Outgoing {
+    pub(super) fn leave(&self, visitor: &Visitor, session: &str, mut trail: Box<Trail>) -> Outgoing {
         let found = self.sessions.find(session, visitor.caller.agent_id(), self.parts.clock.now());
         let Ok(session) = found else {
             trail.refuse(Refusal::NoSession.code());

@@ -2,6 +2,7 @@
 //!
 //! The call only notes what it has reached; what is said of it, and how often, is decided here.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -105,7 +106,7 @@ impl Listener {
 pub(super) async fn alongside<T>(
     listener: Option<&Listener>,
     stage: &Stage,
-    work: impl Future<Output = T>,
+    work: Pin<&mut impl Future<Output = T>>,
 ) -> T {
     let Some(listener) = listener else { return work.await };
     tokio::select! {
@@ -117,6 +118,8 @@ pub(super) async fn alongside<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
     use crate::mcp::revision::REVISIONS;
 
@@ -124,13 +127,13 @@ mod tests {
     async fn a_short_call_is_not_talked_about_and_a_long_one_with_growing_numbers_until_its_end() {
         let listener = Listener { stream: Stream::new(None), revision: REVISIONS[0], token: json!("t") };
         let stage = Stage::default();
-        alongside(Some(&listener), &stage, tokio::time::sleep(PACE / 2)).await;
+        alongside(Some(&listener), &stage, pin!(tokio::time::sleep(PACE / 2))).await;
         let work = async {
             tokio::time::sleep(PACE * 2).await;
             stage.reached(Step::Keyed);
             tokio::time::sleep(PACE * 2).await;
         };
-        alongside(Some(&listener), &stage, work).await;
+        alongside(Some(&listener), &stage, pin!(work)).await;
         listener.stream.end();
         let mut reader = listener.stream.read(None);
         let mut said = Vec::new();

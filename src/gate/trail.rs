@@ -84,9 +84,15 @@ struct Spoken {
 }
 
 impl Trail {
+    // In a box, as what few requests wait for: each future on a request's way has room for all that it may hold, and is moved.
     /// Opens the record of a request that reached authentication; `request_id` is what it is called already, `rules`
     /// what its record does not show.
-    pub fn begin(parts: &DeskParts, rules: Arc<Rules>, request_id: Option<String>, origin: Origin) -> Self {
+    pub fn begin(
+        parts: &DeskParts,
+        rules: Arc<Rules>,
+        request_id: Option<String>,
+        origin: Origin,
+    ) -> Box<Self> {
         let now = parts.clock.now();
         let request_id = request_id.unwrap_or_else(|| self::request_id(now));
         let context = parts.tracer.begin(origin.parent.as_ref());
@@ -98,7 +104,7 @@ impl Trail {
         }
         parts.metrics.in_flight.inc();
         let spoken = || Box::new(Spoken { tenant: parts.tenant.clone(), ..Spoken::default() });
-        Self {
+        Box::new(Self {
             audit: parts.audit.clone(),
             metrics: parts.metrics.clone(),
             tracer: parts.tracer.clone(),
@@ -112,7 +118,7 @@ impl Trail {
             intended: false,
             sent: false,
             tool: None,
-        }
+        })
     }
 
     /// Where the request came from.
@@ -277,7 +283,7 @@ impl Trail {
         let since = Instant::now();
         if let Some(intent) = self.event.as_ref().map(EventBuilder::intent) {
             self.intended = true;
-            tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(intent))
+            Box::pin(tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(intent)))
                 .await
                 .map_err(|_| Unrecorded)?
                 .map_err(|_| Unrecorded)?;
@@ -334,7 +340,7 @@ impl Trail {
     /// # Errors
     /// The configuration asks for it and the record cannot be written: the answer must be withheld. What a write did is
     /// told all the same, for its intent is on record.
-    pub async fn settle(mut self, outcome: &'static str, bytes: usize) -> Result<(), Unrecorded> {
+    pub async fn settle(mut self: Box<Self>, outcome: &'static str, bytes: usize) -> Result<(), Unrecorded> {
         self.note(|event| event.response_bytes(bytes));
         let (all, behind) = match self.audit.durability() {
             Durability::All => (true, true),
@@ -346,9 +352,8 @@ impl Trail {
             return Ok(());
         }
         let Some(event) = self.finish(outcome) else { return Ok(()) };
-        let durable = self.audit.submit_durable(event);
-        let recorded = tokio::time::timeout(INTENT_PATIENCE, durable).await;
-        match recorded {
+        let recorded = Box::pin(tokio::time::timeout(INTENT_PATIENCE, self.audit.submit_durable(event)));
+        match recorded.await {
             Ok(Ok(())) => Ok(()),
             _ if self.intended || !all => Ok(()),
             _ => Err(Unrecorded),

@@ -18,6 +18,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
 use tower_service::Service as _;
 
 use super::OutboundError;
@@ -27,7 +28,7 @@ use super::connect::{Connector, Line};
 /// that a write is not sent into a connection that is just closing.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// The most idle connections kept to one server.
+/// The most idle connections that one runtime keeps to one server.
 const IDLE_PER_HOST: usize = 128;
 
 /// The most that is buffered of an answer's head, in bytes, and the most fields it may have.
@@ -47,7 +48,8 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Resting {
-    lines: HashMap<Server, Vec<Idle>>,
+    /// By the runtime that looks after them: elsewhere each would wake one core from another.
+    lines: HashMap<(Id, Server), Vec<Idle>>,
     /// Somebody comes to close what has rested too long.
     swept: bool,
 }
@@ -128,7 +130,7 @@ impl Pool {
             let is_new = kept.is_none();
             let mut open = match kept {
                 Some(open) => open,
-                None => self.open(to.clone()).await?,
+                None => Box::pin(self.open(to.clone())).await?,
             };
             let sending = open.sender.try_send_request(request);
             match alongside(&mut open.work, sending).await {
@@ -153,8 +155,9 @@ impl Pool {
 
     /// The connection that rests since last, if it can still be used.
     fn take(&self, server: &Server) -> Option<Open> {
+        let here = (Handle::current().id(), server.clone());
         loop {
-            let mut idle = self.idle.lock().lines.get_mut(server)?.pop()?;
+            let mut idle = self.idle.lock().lines.get_mut(&here)?.pop()?;
             if idle.since.elapsed() < IDLE && idle.open.is_ready() {
                 return Some(idle.open);
             }
@@ -166,7 +169,7 @@ impl Pool {
             return;
         }
         let mut idle = self.idle.lock();
-        let lines = idle.lines.entry(server).or_default();
+        let lines = idle.lines.entry((Handle::current().id(), server)).or_default();
         if lines.len() < IDLE_PER_HOST {
             lines.push(Idle { open, since: Instant::now() });
         }

@@ -261,11 +261,11 @@ impl Site {
     }
 
     /// The head of a request with `token` on a connection whose certificate has a digest of all `byte`s.
-    fn head(&self, token: &str, byte: Option<u8>) -> Head {
+    fn head(&self, token: &str, byte: Option<u8>) -> Box<Head> {
         let (_, headers) = modern("tools/list", json!({}));
         let header =
             |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| value.clone());
-        Head {
+        Box::new(Head {
             request_id: self.world.gate.name(),
             scheme: "http",
             host: self.world.base.strip_prefix("http://").map(str::to_owned),
@@ -290,7 +290,7 @@ impl Site {
             tracestate: None,
             user_agent: None,
             client_certificate: byte.map(|byte| [byte; 32]),
-        }
+        })
     }
 }
 

@@ -25,6 +25,9 @@ const REGISTRY_MAX: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("sidegate/", env!("CARGO_PKG_VERSION"));
 
+/// The most headers that a request has beside its call's own.
+const OWN: usize = 10;
+
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const TENANT: HeaderName = HeaderName::from_static("x-tenant-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -100,7 +103,7 @@ impl Rest {
         let uri = format!("{}{}", self.base, call.target)
             .parse::<http::Uri>()
             .map_err(|_| PsaError::Misconfigured("the call's path is not fit for a URL".to_owned()))?;
-        let mut headers = HeaderMap::new();
+        let mut headers = HeaderMap::with_capacity(call.headers.len() + OWN);
         for (name, text) in &call.headers {
             // The catalogue has left these out already; a second lock on the same door.
             if never(name) {
