@@ -13,8 +13,8 @@ from stage import ENTRIES
 def agentgateway(binary, stage):
     """Its OpenAPI backend made from the same registry, a JWT checked against the same keys and one CEL rule.
 
-    The configuration follows the examples and the schema of its repository as of version 1.4 and has not been tried: no
-    binary was at hand. `binds` has ports without addresses, so its endpoint may listen beyond loopback.
+    The configuration is valid by the schema of its repository as of August 2026 and has not been tried: no binary was at
+    hand. `binds` has ports without addresses, so its endpoint may listen beyond loopback.
     """
     home = stage.directory / "agentgateway"
     home.mkdir()

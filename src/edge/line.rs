@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +29,9 @@ use super::pulse::Pulse;
 
 /// Head and body of most answers leave in one system call, and in one TLS record.
 const WRITE_BUFFER: usize = 8192;
+
+/// How long the other side's end is waited for once ours is told.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What is known of a connection before its first request.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ pub struct Line {
     digest: Arc<ProxyDigest>,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Until when it lingers; none before its end.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
 impl Line {
@@ -113,7 +118,7 @@ impl Line {
         let known: Box<dyn Any + Send + Sync> = Box::new(connection.clone());
         let digest = ProxyDigest::new(Box::new(ResponseHeader::build(200, Some(0))?), Some(known));
         let io = BufWriter::with_capacity(WRITE_BUFFER, stream);
-        Ok(Self { io, connection, digest: Arc::new(digest), patience, stalled: None })
+        Ok(Self { io, connection, digest: Arc::new(digest), patience, stalled: None, lingers: None })
     }
 
     /// What is known of it.
@@ -129,6 +134,24 @@ impl Line {
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Line {
+    /// Reads until the other side ends, and forgets it: a socket that is closed with something unread, or that is written to
+    /// afterwards, takes with it what its peer has not read yet (RFC 9112 section 9.6).
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = [0; 512];
+        loop {
+            let mut buffer = ReadBuf::new(&mut room);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        let lingers = self.lingers.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        lingers.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -187,8 +210,15 @@ impl AsyncWrite for Line {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.patiently(cx, shut)
+        if self.lingers.is_none() {
+            let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+            let shut = ready!(self.patiently(cx, shut));
+            // An answer over HTTP/1 says itself that it is the last, and whoever is refused must not stay for it.
+            if shut.is_err() || !self.connection.http2 {
+                return Poll::Ready(shut);
+            }
+        }
+        self.linger(cx)
     }
 }
 
