@@ -58,10 +58,6 @@ async fn send(client: &mut SendRequest<Bytes>, world: &World, method: &str, para
     response.await.unwrap().status().as_u16()
 }
 
-async fn metric_is(world: &World, line: &str, value: f64) {
-    until(|| async { (world.metric(line).await == value).then_some(()) }).await;
-}
-
 /// The arguments of a call that takes longer than all the time limits of these tests.
 fn slow() -> Value {
     json!({"entryId": "get-_api_v1_reports_slow", "query": {"ms": 900}})
@@ -95,12 +91,12 @@ async fn a_connection_over_the_cap_is_closed_at_accept_and_one_that_leaves_makes
     let world = World::with("max_connections = 2", "").await;
     let first = connect(&world).await;
     let mut second = connect(&world).await;
-    metric_is(&world, "sidegate_connections_open", 2.0).await;
+    world.metric_is("sidegate_connections_open", 2.0).await;
     assert_eq!(closed(&mut connect(&world).await).await, b"");
-    metric_is(&world, "sidegate_connections_refused_total", 1.0).await;
+    world.metric_is("sidegate_connections_refused_total", 1.0).await;
     assert_eq!(ask(&mut second, world.authority()).await.unwrap(), 200);
     drop(first);
-    metric_is(&world, "sidegate_connections_open", 1.0).await;
+    world.metric_is("sidegate_connections_open", 1.0).await;
     assert_eq!(ask(&mut connect(&world).await, world.authority()).await.unwrap(), 200);
 }
 
@@ -174,11 +170,11 @@ async fn a_handshake_that_stalls_is_closed_and_counted() {
     half.write_all(b"\x16\x03\x01\x02\x00\x01\x00").await.unwrap();
     let (silent, half) = tokio::join!(closed(&mut silent), closed(&mut half));
     assert_eq!((silent, half), (Vec::new(), Vec::new()));
-    metric_is(&world, "sidegate_tls_handshake_failures_total", 2.0).await;
+    world.metric_is("sidegate_tls_handshake_failures_total", 2.0).await;
     let mut plain = connect(&world).await;
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     closed(&mut plain).await;
-    metric_is(&world, "sidegate_tls_handshake_failures_total", 3.0).await;
+    world.metric_is("sidegate_tls_handshake_failures_total", 3.0).await;
 }
 
 /// A message of the technician as HTTP/1.1 has it.
@@ -207,7 +203,7 @@ async fn a_client_that_does_not_read_its_answer_does_not_hold_its_place() {
     body["id"] = "x".repeat(12 << 20).into();
     let mut deaf = connect(&world).await;
     deaf.write_all(written(&world, world.authority(), &body, &headers).as_bytes()).await.unwrap();
-    metric_is(&world, "sidegate_connections_open", 0.0).await;
+    world.metric_is("sidegate_connections_open", 0.0).await;
     assert_eq!(world.ask("technician", "tools/list", json!({})).await.status, 200);
     assert!(answer(&mut deaf).await.is_err(), "it was cut");
 }
@@ -255,7 +251,7 @@ async fn connections_without_a_request_are_closed_when_the_listeners_are() {
     let mut one = connected("http/1.1").await;
     assert_eq!(ask(&mut one, world.authority()).await.unwrap(), 200);
     let (_client, two, _) = http2(connected("h2").await, 65_535).await;
-    metric_is(&world, "sidegate_connections_open", 2.0).await;
+    world.metric_is("sidegate_connections_open", 2.0).await;
     let ((), said) = tokio::join!(world.stop(), closed(&mut one));
     assert_eq!(said, b"");
     two.await.unwrap().expect("an end that was announced");

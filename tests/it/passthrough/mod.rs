@@ -95,8 +95,8 @@ async fn what_is_ours_stays_ours_and_passages_are_counted_and_not_recorded() {
     assert!(ask(&world, "GET", "/api/%6dcp", "", "").await.starts_with("HTTP/1.1 404"));
     assert!(ask(&world, "TRACE", "/msp", "", "").await.starts_with("HTTP/1.1 405"));
     let counted = |class: &str| format!("sidegate_passthrough_requests_total{{class=\"{class}\"}}");
-    assert_eq!(world.metric(&counted("2xx")).await, 1.0);
-    assert_eq!(world.metric(&counted("refused")).await, 1.0);
+    world.metric_is(&counted("2xx"), 1.0).await;
+    world.metric_is(&counted("refused"), 1.0).await;
     world.stop().await;
     let records = world.records(1).await;
     assert_eq!(records.len(), 1, "only the call without a token: {records:?}");

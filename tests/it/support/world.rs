@@ -305,6 +305,11 @@ impl World {
         found.unwrap_or_else(|| panic!("no {line} in\n{text}"))
     }
 
+    /// Waits until a metric has this value: some count what is over only after everybody could see it.
+    pub async fn metric_is(&self, line: &str, value: f64) {
+        until(|| async { (self.metric(line).await == value).then_some(()) }).await;
+    }
+
     /// Rewrites the configuration file, as an editor does, and waits until that was noticed.
     pub async fn edit(&self, change: impl FnOnce(String) -> String) {
         let reloads = || async {
