@@ -2,7 +2,7 @@
 //!
 //! Pingora's own server and accept loop are not used: they own the runtime, hide bind errors,
 //! sleep through the grace period, and bound neither connections nor headers. Each connection is
-//! a task of its own, so calls in flight go on after the listeners have closed.
+//! a task of its own with a worker, so calls in flight go on after the listeners have closed.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -84,7 +84,8 @@ struct Spoken {
 }
 
 impl Trail {
-    // In a box, as what few requests wait for: each future on a request's way has room for all that it may hold, and is moved.
+    // Boxed, as is what few requests wait for: a future on a request's way has room for all that it may ever hold, and is
+    // copied with it from hand to hand.
     /// Opens the record of a request that reached authentication; `request_id` is what it is called already, `rules`
     /// what its record does not show.
     pub fn begin(
