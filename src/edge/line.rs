@@ -269,3 +269,55 @@ impl GetSocketDigest for Line {
 }
 
 impl Peek for Line {}
+
+#[cfg(test)]
+mod tests {
+    use pingora::protocols::l4::stream::Stream as Socket;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// Our side of a connection, and the other.
+    fn sides(http2: bool) -> (Line, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut line = Line::new(Box::new(Socket::from(ours)), None, Duration::from_secs(9)).unwrap();
+        // Nothing is agreed on without TLS.
+        line.connection = Arc::new(Connection {
+            peer: None,
+            encrypted: false,
+            client_certificate: None,
+            http2,
+            pulse: Pulse::new(Instant::now()),
+            leaving: watch::Sender::new(false),
+        });
+        (line, theirs)
+    }
+
+    #[tokio::test]
+    async fn http_2_is_closed_when_both_sides_have_ended_and_http_1_at_once() {
+        let (mut line, mut theirs) = sides(true);
+        let ending = tokio::spawn(async move { Shutdown::shutdown(&mut line).await });
+        assert_eq!(theirs.read(&mut [0; 9]).await.unwrap(), 0, "ours has ended");
+        theirs.write_all(b"what crossed it").await.unwrap();
+        drop(theirs);
+        ending.await.unwrap();
+        let (mut line, theirs) = sides(false);
+        Shutdown::shutdown(&mut line).await;
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_side_that_does_not_end_is_not_waited_for() {
+        let (mut line, mut theirs) = sides(true);
+        let began = Instant::now();
+        let ending = tokio::spawn(async move { Shutdown::shutdown(&mut line).await });
+        while !ending.is_finished() {
+            // Fails once nobody reads it.
+            let _ = theirs.write_all(b"more").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(began.elapsed() >= LINGER);
+        assert!(theirs.write_all(b"more").await.is_err(), "it is closed");
+    }
+}
