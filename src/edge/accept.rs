@@ -167,8 +167,8 @@ impl Reception {
 
     async fn receive(self: Arc<Self>, accepted: Accepted, place: Place, mut drain: Drain) {
         let Ok((socket, peer)) = accepted.adopt() else { return };
-        let tls = peer.is_some();
-        let stream: Stream = match self.identity.as_ref().filter(|_| tls) {
+        // A unix socket has no address, and no TLS.
+        let stream: Stream = match self.identity.as_ref().filter(|_| peer.is_some()) {
             Some(identity) => {
                 let acceptor = identity.acceptor();
                 // Boxed, since the connection would have room for it for as long as it lives.

@@ -135,9 +135,7 @@ impl Line {
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
-}
 
-impl Line {
     /// Reads until the other side ends, and forgets it: a socket that is closed with something unread, or that is written to
     /// afterwards, takes with it what its peer has not read yet (RFC 9112 section 9.6).
     fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -38,6 +38,9 @@ const FIELDS: usize = 100;
 /// Whom a connection is to.
 pub(super) type Server = (Scheme, Authority);
 
+/// Where a connection rests: with the runtime that looks after it. Used on another, it would wake one core from another.
+type Home = (Id, Server);
+
 /// Idle connections, and the way to new ones.
 pub(super) struct Pool {
     connector: Connector,
@@ -48,8 +51,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct Resting {
-    /// By the runtime that looks after them: elsewhere each would wake one core from another.
-    lines: HashMap<(Id, Server), Vec<Idle>>,
+    lines: HashMap<Home, Vec<Idle>>,
     /// Somebody comes to close what has rested too long.
     swept: bool,
 }
@@ -96,7 +98,7 @@ impl Open {
 /// One request under way: its connection works only while somebody waits for the answer.
 pub(super) struct Exchange {
     pool: Arc<Pool>,
-    server: Server,
+    home: Home,
     open: Open,
 }
 
@@ -108,7 +110,7 @@ impl Exchange {
 
     /// The whole answer is here: the connection is kept if it can be.
     pub(super) fn over(self) {
-        self.pool.keep(self.server, self.open);
+        self.pool.keep(self.home, self.open);
     }
 }
 
@@ -125,8 +127,9 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Exchange), OutboundError> {
         let to = request.uri().clone();
         let mut request = relative(request.map(Full::new), &server)?;
+        let home = (Handle::current().id(), server);
         loop {
-            let kept = self.take(&server);
+            let kept = self.take(&home);
             let is_new = kept.is_none();
             let mut open = match kept {
                 Some(open) => open,
@@ -134,7 +137,7 @@ impl Pool {
             };
             let sending = open.sender.try_send_request(request);
             match alongside(&mut open.work, sending).await {
-                Ok(answer) => return Ok((answer, Exchange { pool: self.clone(), server, open })),
+                Ok(answer) => return Ok((answer, Exchange { pool: self.clone(), home, open })),
                 // A kept connection may have ended meanwhile. What comes back was not written, not even in part.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if !is_new => request = unsent,
@@ -154,22 +157,21 @@ impl Pool {
     }
 
     /// The connection that rests since last, if it can still be used.
-    fn take(&self, server: &Server) -> Option<Open> {
-        let here = (Handle::current().id(), server.clone());
+    fn take(&self, home: &Home) -> Option<Open> {
         loop {
-            let mut idle = self.idle.lock().lines.get_mut(&here)?.pop()?;
+            let mut idle = self.idle.lock().lines.get_mut(home)?.pop()?;
             if idle.since.elapsed() < IDLE && idle.open.is_ready() {
                 return Some(idle.open);
             }
         }
     }
 
-    fn keep(self: &Arc<Self>, server: Server, mut open: Open) {
+    fn keep(self: &Arc<Self>, home: Home, mut open: Open) {
         if open.opened.elapsed() >= self.oldest || !open.is_ready() {
             return;
         }
         let mut idle = self.idle.lock();
-        let lines = idle.lines.entry((Handle::current().id(), server)).or_default();
+        let lines = idle.lines.entry(home).or_default();
         if lines.len() < IDLE_PER_HOST {
             lines.push(Idle { open, since: Instant::now() });
         }
